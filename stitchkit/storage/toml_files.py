@@ -29,19 +29,30 @@ class Texts(tuple[str, ...]):
 # the description of a type is what an error says of its key
 Text = Annotated[str, Meta(pattern=r"\S", description="a text")]
 Flag = Annotated[bool, Meta(description="true or false")]
-Whole = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
+_LARGEST_WHOLE = 2**53  # that a float holds to the unit
+Whole = Annotated[int, Meta(ge=0, le=_LARGEST_WHOLE, description="a whole number, 0 or more")]
 Seed = Annotated[int, Meta(ge=0, le=LARGEST_SEED, description=f"a whole number from 0 to {LARGEST_SEED}")]
-AtLeastOne = Annotated[int, Meta(ge=1, description="a whole number, 1 or more")]
+AtLeastOne = Annotated[int, Meta(ge=1, le=_LARGEST_WHOLE, description="a whole number, 1 or more")]
+Width = Annotated[int, Meta(ge=1, le=2**16, description="a whole number from 1 to 65536")]
 # a number that was written without a decimal point stays whole: digests of settings tell 1 from 1.0
 _LARGEST = sys.float_info.max  # not infinite
 Positive = (
-    Annotated[int, Meta(gt=0)] | Annotated[float, Meta(gt=0, le=_LARGEST, description="a number above 0")]
+    Annotated[int, Meta(gt=0, le=_LARGEST_WHOLE)]
+    | Annotated[float, Meta(gt=0, le=_LARGEST, description="a number above 0")]
 )  # fmt: skip
 NotNegative = (
-    Annotated[int, Meta(ge=0)] | Annotated[float, Meta(ge=0, le=_LARGEST, description="a number, 0 or more")]
+    Annotated[int, Meta(ge=0, le=_LARGEST_WHOLE)]
+    | Annotated[float, Meta(ge=0, le=_LARGEST, description="a number, 0 or more")]
 )  # fmt: skip
 Share = (
     Annotated[int, Meta(gt=0, le=1)] | Annotated[float, Meta(gt=0, le=1, description="a share in (0, 1]")]
+)  # fmt: skip
+
+Weight = (  # of a term of a loss, or of decay
+    Annotated[int, Meta(ge=0, le=1000)] | Annotated[float, Meta(ge=0, le=1000, description="a number from 0 to 1000")]
+)
+Rate = (
+    Annotated[int, Meta(gt=0, le=100)] | Annotated[float, Meta(gt=0, le=100, description="a rate in (0, 100]")]
 )  # fmt: skip
 
 _DESCRIPTIONS = {Texts: "a list of texts", Path: "a text"}

@@ -73,6 +73,8 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     import torch
 
     path = folder / STATE
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, where the state of a run belongs. Move it away to begin again.")
     if not path.is_file():
         return None
     content = _without_digest(path.read_bytes(), path)
@@ -183,12 +185,13 @@ def restoring(folder: Path) -> Iterator[None]:
     Raises
     ------
     DataError
-        Naming the file, with the first line of what torch says.
+        Naming the file, with the first two lines of what torch says: the second names the tensor.
     """
     try:
         yield
     except _BROKEN as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".:")
+        lines = str(error).split("\n")[:2] if str(error).strip() else [type(error).__name__]
+        reason = " ".join(line.strip() for line in lines)[:300].rstrip(".: ")
         raise DataError(
             f"{folder / STATE} does not fit this run's network: {reason}. Move it away to begin again."
         ) from error
@@ -214,6 +217,8 @@ def check_same(recipe: Mapping[str, Any], before: Mapping[str, Any], folder: Pat
     """Raise where a run is to go on with another recipe, naming what differs."""
     now, then = _flat(recipe), _flat(before)
     differing = [key for key in {**then, **now} if now.get(key) != then.get(key)]
+    if "objective.name" in differing:  # whose other keys are its own
+        differing = [key for key in differing if key == "objective.name" or not key.startswith("objective.")]
     if differing:
         changes = "; ".join(
             f"{IN_FILE.get(key, key)} was {then.get(key)!r} and is {now.get(key)!r}" for key in differing[:5]

@@ -60,8 +60,15 @@ class FrozenParts:
         if _digest(self.network, self.names) != self.digest:
             raise TrainingError(
                 f"{counted(len(self.names), 'part')} of the network should have stayed as they were ({self.names[0]}, "
-                f"...), and weights or statistics in them changed. Leave them unfrozen, or mend the objective."
+                f"...), and weights or statistics in them changed: they are not kept. Leave frozen parts unfrozen, or "
+                f"mend the encoder or the objective that changes them; statistics of pretrained encoders stay as well."
             )
+
+
+def statistics_of(network: nn.Module) -> list[str]:
+    """Names of the buffers that belong to a network's state, such as the statistics of batch norms."""
+    parameters = {name for name, _ in network.named_parameters()}
+    return [name for name in network.state_dict() if name not in parameters]
 
 
 def _is_in_any(name: str, parts: tuple[str, ...]) -> bool:

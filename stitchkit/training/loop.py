@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stitchkit.core.errors import InputError
+from stitchkit.core.errors import DataError, InputError, ModelUnavailableError
 from stitchkit.core.wording import counted
 from stitchkit.encoders.consent import Consent, TrustPython
 from stitchkit.encoders.pair_network import PairNetwork
 from stitchkit.runtime.progress import Progress
-from stitchkit.storage.folders import refresh_folder
+from stitchkit.storage.folders import read_folder, refresh_folder
 from stitchkit.storage.path_checks import resolved_path
 from stitchkit.training.cards import encoder_card
 from stitchkit.training.checkpoints import (
@@ -33,7 +33,7 @@ from stitchkit.training.checkpoints import (
     restoring,
     save_state,
 )
-from stitchkit.training.frozen_parts import FrozenParts
+from stitchkit.training.frozen_parts import FrozenParts, statistics_of
 from stitchkit.training.gradient_cache import cached_backward
 from stitchkit.training.loading import Batch, Batches, each_tensor
 from stitchkit.training.objectives import objective_type
@@ -176,10 +176,11 @@ class _Run:
         objective.check_network(network)
         network.to(fabric.device)
         objective.to(fabric.device)
-        frozen = FrozenParts.of(network, objective.frozen_parts(network))
-        if frozen.names and not network.is_pretrained:
+        parts, statistics = objective.frozen_parts(network), statistics_of(network) if network.is_pretrained else ()
+        frozen = FrozenParts.of(network, [*parts, *statistics])
+        if parts and not network.is_pretrained:
             data.notes.append(
-                f"the objective {recipe.objective.name!r} freezes {counted(len(frozen.names), 'part')} of a network "
+                f"the objective {recipe.objective.name!r} freezes {counted(len(parts), 'part')} of a network "
                 f"with random weights: begin with pretrained encoders, [towers]"
             )
             say(f"note: {data.notes[-1]}")
@@ -223,7 +224,6 @@ class _Run:
             rate = (self.step - first) * self.batches.size / seconds
             self._validate({"train_loss": float(np.mean(self.losses)), "pairs_per_second": round(rate, 1),
                              "waited_for_data": round(waited / seconds, 4)})  # fmt: skip
-        self.frozen.check()
         if self.best is None:
             raise TrainingError("no step was made, so there is nothing to keep.")
         return TrainedRun(self.folder, self.step, self.epochs, self.best, self.data.names(self.folder))
@@ -290,6 +290,7 @@ class _Run:
                 f"the validation loss is {result.loss} after step {self.step}: the state of the validation before is "
                 f"kept. Lower the rate."
             )
+        self.frozen.check()
         better = result.better_than(self.best, self.recipe.training.best)
         self.best, self.since = (result, 0) if better else (self.best, self.since + 1)
         if not self.fabric.is_global_zero:
@@ -321,6 +322,8 @@ class _Run:
     def restore(self, stopped: RunState | None, curves: Curves | None) -> None:
         """Stand where an earlier run was stopped."""
         if stopped is not None:
+            if stopped.best is not None and self.fabric.is_global_zero:
+                _check_kept(self.folder)
             with restoring(self.folder / RUN):
                 self.network.load_state_dict(stopped.network)
                 self.objective.load_state_dict(stopped.objective)
@@ -335,6 +338,17 @@ class _Run:
 
     def _out_of_patience(self) -> bool:
         return bool(self.recipe.training.patience) and self.since >= self.recipe.training.patience
+
+
+def _check_kept(folder: Path) -> None:
+    """Raise where the best weights of an earlier run cannot be read any more: its state holds only the last ones."""
+    try:
+        read_folder(folder)
+    except (ModelUnavailableError, InputError, DataError) as error:
+        raise DataError(
+            f"the best weights of the run in {folder} are lost, so it cannot go on: {error.message} Or name another "
+            f"folder to train again."
+        ) from error
 
 
 def _earlier_state(recipe: Recipe, folder: Path, world: int) -> RunState | None:

@@ -14,12 +14,13 @@ from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.storage.toml_files import (
     AtLeastOne,
     Flag,
-    NotNegative,
-    Positive,
+    Rate,
     Seed,
     Share,
     Text,
+    Weight,
     Whole,
+    Width,
     merge,
     read_record,
     read_toml,
@@ -45,7 +46,7 @@ Layers = Annotated[
 ContextLength = Annotated[int, Meta(ge=3, description="a whole number, 3 or more")]  # start, a word, end
 VocabularySize = Annotated[int, Meta(ge=300, description="a whole number, 300 or more")]
 BatchSize = Annotated[int, Meta(ge=2, description="a whole number, 2 or more")]
-Zoom = Annotated[int, Meta(ge=1)] | Annotated[float, Meta(ge=1, le=1e6, description="a number, 1 or more")]
+Zoom = Annotated[int, Meta(ge=1, le=16)] | Annotated[float, Meta(ge=1, le=16, description="a number from 1 to 16")]
 ModalityName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z")]  # it stands in an encoder's name
 EncoderPair = Annotated[tuple[Text, Text], Meta(description="names of two encoders: of the items, and of the captions")]
 Modalities = Annotated[tuple[ModalityName, ModalityName] | None, Meta(description=_NAMES)]
@@ -74,12 +75,12 @@ class NetworkRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     size: Literal["tiny", "small", "base"] = "tiny"
-    width: AtLeastOne = 0
-    layers: AtLeastOne = 0
-    heads: AtLeastOne = 0
-    dim: AtLeastOne = 0
-    side: AtLeastOne = 0
-    patch: AtLeastOne = 0
+    width: Width = 0
+    layers: Width = 0
+    heads: Width = 0
+    dim: Width = 0
+    side: Width = 0
+    patch: Width = 0
     context: ContextLength = 0
     sharing: Layers = field(name="shared", default="all")
     mode: Text = "token_wise"
@@ -126,7 +127,7 @@ class TowersRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     encoders: EncoderPair
-    dim: AtLeastOne = 512
+    dim: Width = 512
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -191,8 +192,8 @@ class TrainingRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     patience
         Validations without a better one after which training ends, default 10; 0 for never.
     zoom
-        Size that images are resized to, as a multiple of the network's, 1 or more, default 1.14. A square is cut out:
-        at random in training, the middle ever after, so that things keep their size.
+        Size that images are resized to, as a multiple of the network's, from 1 to 16, default 1.14. A square is cut
+        out: at random in training, the middle ever after, so that things keep their size.
     precision
         ``"32"`` (the default), ``"bf16"`` or ``"16"`` (mixed).
     """
@@ -202,8 +203,8 @@ class TrainingRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     validate_every: Whole = 0
     batch: BatchSize = 256
     chunk: AtLeastOne = 0
-    rate: Positive = 5e-4
-    decay: NotNegative = 0.2
+    rate: Rate = 5e-4
+    decay: Weight = 0.2
     best: Literal["loss", "rank"] = "loss"
     patience: Whole = 10
     zoom: Zoom = 1.14
@@ -294,8 +295,10 @@ def _read_objective(table: Any, path: Path) -> ObjectiveSettings:
     if not isinstance(table, Mapping):
         raise DataError(f"'objective' of {path} is a table [objective]; got {table!r}.")
     name = table.get("name", OBJECTIVE)
+    if not isinstance(name, str):
+        raise DataError(f"'name' of [objective] in {path} is the name of one objective; got {name!r}.")
     if name not in OBJECTIVES:
-        raise DataError(str(UnknownNameError.of(f"name of [objective] in {path}", str(name), OBJECTIVES)))
+        raise DataError(str(UnknownNameError.of(f"name of [objective] in {path}", name, OBJECTIVES)))
     settings: ObjectiveSettings = read_record(table, objective_type(name).Settings, path, table="objective")
     return settings
 

@@ -22,6 +22,7 @@ from stitchkit.encoders.tuned.network import TunedNetwork, content_mask
 from stitchkit.reports.descriptions import describe
 from stitchkit.training import loop
 from stitchkit.training.loop import train
+from stitchkit.training.outcomes import TrainingError
 from stitchkit.training.recipes import read_recipe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "encoders"))
@@ -53,13 +54,29 @@ def zoo(tmp_path_factory):
         "        return torch.from_numpy(np.stack(pixels)).float().flatten(1) / 255\n"
         "    def forward(self, x):\n"
         "        return self.layer(x)\n"
+        "class Detached(Small):\n"
+        "    def forward(self, x):\n"
+        "        return self.layer(x).detach()\n"
+        "class Fewer(Small):\n"
+        "    def forward(self, x):\n"
+        "        return self.layer(x)[:4]\n"
+        "class Moving(Small):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.register_buffer('mean', torch.zeros(6))\n"
+        "    def forward(self, x):\n"
+        "        y = self.layer(x)\n"
+        "        if torch.is_grad_enabled():\n"
+        "            self.mean = 0.9 * self.mean + 0.1 * y.detach().mean(dim=0)\n"
+        "        return y - self.mean\n"
     )
     return {
         "vit": f"timm:{places['vit']}", "resnet": f"timm:{places['resnet']}", "hf-vit": f"hf:{places['hf-vit']}",
         "dino": f"hf:{places['dino']}", "bert": f"hf:{places['bert']}", "gpt2": f"hf:{places['gpt2']}",
         **{f"clip-{one}": f"hf:{places['clip']}#modality={one}" for one in ("image", "text")},
         **{f"open-clip-{one}": f"open_clip:{places['open-clip']}#modality={one}" for one in ("image", "text")},
-        "python": f"python:{folder / 'small.py'}:Small",
+        **{"python" if one == "Small" else one: f"python:{folder / 'small.py'}:{one}"
+           for one in ("Small", "Detached", "Fewer", "Moving")},
     }  # fmt: skip
 
 
@@ -198,11 +215,20 @@ def test_coca_takes_a_text_encoder_that_reads_from_left_to_right_alone(tuning, t
         ("demo:general", "bert", "cannot be trained: it gives vectors without gradients"),
         ("bert", "bert", "reads texts, and stands where images are read"),
         ("vit", "resnet", "reads images, and stands where texts are read"),
+        ("Detached", "bert", "its vectors have no gradients in its weights"),
+        ("Fewer", "bert", "gave 4 vectors for a batch of 16"),
     ],
 )
 def test_encoders_that_do_not_fit_are_refused(tuning, tmp_path, items, captions, message):
     with pytest.raises(InputError, match=message):
         trained(tuning(items, captions), tmp_path / "out")
+
+
+@pytest.mark.parametrize("objective", ["clip", "lit"])
+def test_an_encoder_that_changes_its_own_statistics_is_refused_and_leaves_no_folder(tuning, tmp_path, objective):
+    with pytest.raises(TrainingError, match="statistics in them changed: they are not kept"):
+        trained(tuning("Moving", objective=objective), tmp_path / "out")
+    assert not (tmp_path / "out" / "config.json").exists()
 
 
 def test_a_recipe_has_a_network_or_towers(tuning, tmp_path):
@@ -248,6 +274,16 @@ def test_padding_start_and_end_of_a_text_are_no_content(zoo):
     batch = encoder.prepare([" ".join(words), words[0]])
     mask = content_mask(encoder, batch, encoder.encode(batch).tokens)
     assert mask.tolist() == [[False, True, True, True, False], [False, True, False, False, False]]
+
+
+def test_an_unknown_word_is_content(zoo):
+    encoder = sk.load_encoder(zoo["bert"], device="cpu")
+    tokenizer = encoder.inputs.tokenizer
+    batch = encoder.prepare(["effusion \u2603 effusion"])
+    ids = batch["input_ids"][0].tolist()
+    assert tokenizer.unk_token_id in ids
+    mask = content_mask(encoder, batch, encoder.encode(batch).tokens)
+    assert mask[0].tolist() == [one not in (tokenizer.cls_token_id, tokenizer.sep_token_id) for one in ids]
 
 
 def test_towers_stay_in_evaluation_mode_and_their_statistics_stand(zoo):

@@ -697,7 +697,18 @@ MISTAKES = {
     "shared": ({"network": {"shared": "some"}}, DataError, "'all', 'none' or a list"),
     "layer": ({"network": {"shared": [5]}}, InputError, "layers 0 to 1"),
     "batch": ({"training": {"batch": 1}}, DataError, "2 or more"),
-    "rate": ({"training": {"rate": 0}}, DataError, "a number above 0"),
+    "rate": ({"training": {"rate": 0}}, DataError, r"a rate in \(0, 100\]"),
+    "rates": ({"training": {"rate": 1e300}}, DataError, r"a rate in \(0, 100\]"),
+    "decay": ({"training": {"decay": 10**400}}, DataError, "a number from 0 to 1000"),
+    "zoom": ({"training": {"zoom": 10**6}}, DataError, "a number from 1 to 16"),
+    "steps": ({"pairs": {"valid": "test"}, "training": {"patience": 10**25}}, DataError, "a whole number, 0 or more"),
+    "width": ({"network": {"dim": 10**12}}, DataError, "a whole number from 1 to 65536"),
+    "two losses": ({"objective": {"name": ["clip", "slip"]}}, DataError, "the name of one objective"),
+    "bias": ({"objective": {"name": "siglip", "bias": 1e300}}, DataError, "'bias' .*a number from -100 to 100"),
+    "scale": ({"objective": {"name": "siglip", "scale": 0.5}}, DataError, "'scale' .*a number from 1 to 100"),
+    "words": ({"objective": {"name": "gloria", "words": 1e308}}, DataError, "'words' .*a number from 1 to 100"),
+    "mlm": ({"objective": {"name": "clip_mlm", "mlm": 10**25}}, DataError, "'mlm' .*a number from 0 to 1000"),
+    "queue": ({"objective": {"name": "declip", "queue": 10**13}}, DataError, "from 1 to 10,000,000"),
     "both": ({"pairs": {"valid": "test", "held": 0.1}}, DataError, "Keep one"),
     "end": ({"training": {"steps": 5}}, DataError, "both say when to end"),
     "dots": ({"pairs": {"valid": "test", "modalities": ["x.ray", "text"]}}, DataError, "small letters"),
@@ -786,3 +797,16 @@ def test_two_runs_in_one_folder_at_once_are_refused_and_the_log_stays(recipe, tr
     with exclusive_lock(tmp_path / "run/run"), pytest.raises(InputError, match="another process is training in"):
         train(recipe(), tmp_path / "run", device="cpu", progress=False)
     assert log.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["no config", "short weights"])
+def test_a_run_whose_best_weights_are_lost_is_not_called_finished(recipe, tmp_path, damage):
+    out = tmp_path / "out"
+    train(recipe(training={"epochs": 1}), out, device="cpu", progress=False)
+    weights = out / "model.safetensors"
+    if damage == "no config":
+        (out / "config.json").unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"the best weights of the run in .* are lost"):
+        train(recipe(training={"epochs": 1}), out, device="cpu", progress=False)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stitchkit.core.errors import InputError
 from stitchkit.core.roles import Encoder
+from stitchkit.core.wording import counted
 from stitchkit.encoders.hf.load import HFEncoder
 from stitchkit.encoders.pair_network import (
     PIXELS,
@@ -92,7 +93,6 @@ class TunedNetwork(PairNetwork):
             name: nn.Linear(one.space.dim, dim, bias=False) for name, one in self.encoders.items()
         })  # fmt: skip
         for name, one in self.encoders.items():
-            one.model.requires_grad_(True)
             nn.init.normal_(self.projections[name].weight, std=one.space.dim**-0.5)  # type: ignore[arg-type]
         self.tokens = {name: _tokens_of_one(one) for name, one in self.encoders.items()}
         inputs = {name: self._input(name, context.get(name, 0)) for name in self.encoders}
@@ -113,6 +113,11 @@ class TunedNetwork(PairNetwork):
         """Features of a batch that the modality's encoder has prepared."""
         encoder, projection = self.encoders[modality], self.projections[modality]
         encoded = encoder.forward(batch)
+        if len(encoded.pooled) != (rows := len(main_input(batch))):
+            raise InputError(
+                f"encoder {encoder.name!r} gave {counted(len(encoded.pooled), 'vector')} for a batch of {rows}. Let it "
+                f"return a vector for each item."
+            )
         pooled: Tensor = projection(encoded.pooled)
         if not self.tokens[modality]:
             nothing = pooled[:, None][:, :0]
@@ -157,7 +162,7 @@ class TunedNetwork(PairNetwork):
 
 
 def checked_tower(encoder: Encoder) -> Any:
-    """The encoder, if its vectors have gradients in the weights of its module.
+    """The encoder, if its vectors have gradients in the weights of its module, which all take them from now on.
 
     Raises
     ------
@@ -173,6 +178,14 @@ def checked_tower(encoder: Encoder) -> Any:
             f"open_clip: and xrv:, and torch modules of python:, can be."
         )
     batch = encoder.prepare([neutral(encoder.modality)])
+    model.requires_grad_(True)
+    with torch.enable_grad():
+        has_gradients = encoder.forward(batch).pooled.requires_grad
+    if not has_gradients:
+        raise InputError(
+            f"encoder {encoder.name!r} cannot be trained: its vectors have no gradients in its weights. Let its module "
+            f"compute them without torch.no_grad() and detach()."
+        )
     if not isinstance(batch, Tensor) and not (isinstance(batch, Mapping) and {PIXELS, TOKEN_IDS} & set(batch)):
         raise InputError(
             f"encoder {encoder.name!r} prepares a {type(batch).__name__}, and training takes a tensor of one row an "
@@ -182,16 +195,26 @@ def checked_tower(encoder: Encoder) -> Any:
 
 
 def content_mask(encoder: Any, batch: Any, tokens: Tensor) -> Tensor:
-    """Mask (b, t) of the tokens that are content: no padding, no special tokens, no class token or registers."""
+    """Mask (b, t) of the tokens that are content: no padding, no special tokens, no class token or registers.
+
+    An unknown word is content, as its place in the text is that of a word.
+    """
     count = tokens.shape[1]
     known = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
     if encoder.modality == "text":
         ids = main_input(batch).to(tokens.device)
         known = batch["attention_mask"].to(tokens.device).bool() if "attention_mask" in batch else known
-        special = torch.tensor(encoder.inputs.tokenizer.all_special_ids, device=tokens.device)
+        special = torch.tensor(_without_words(encoder.inputs.tokenizer), device=tokens.device)
         return known & ~torch.isin(ids, special)
     known[:, : count - _places(encoder, count)] = False
     return known
+
+
+def _without_words(tokenizer: Any) -> list[int]:
+    """Ids of special tokens that stand for no word of a text: all but that of an unknown word."""
+    unknown = getattr(tokenizer, "unk_token_id", None)
+    others = {getattr(tokenizer, f"{kind}_token_id", None) for kind in ("bos", "eos", "sep", "pad", "cls", "mask")}
+    return [one for one in tokenizer.all_special_ids if one != unknown or one in others]
 
 
 def _places(encoder: Any, count: int) -> int:

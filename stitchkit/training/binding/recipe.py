@@ -16,9 +16,11 @@ from stitchkit.storage.toml_files import (
     AtLeastOne,
     NotNegative,
     Positive,
+    Rate,
     Seed,
     Share,
     Text,
+    Weight,
     Whole,
     merge,
     read_record,
@@ -97,8 +99,8 @@ class TuningRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     steps: AtLeastOne = 3000
     batch: BatchSize = 48
-    rate: Positive = 2e-5
-    decay: NotNegative = 1e-5
+    rate: Rate = 2e-5
+    decay: Weight = 1e-5
     warmup: Whole = 100
     agreement: NotNegative = 1.0
     temperature: Annotated[float, Meta(ge=0.01, le=1, description="a number in [0.01, 1]")] | None = None

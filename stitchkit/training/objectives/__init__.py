@@ -7,9 +7,9 @@ in :data:`OBJECTIVES`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from stitchkit.core.errors import UnknownNameError
 
@@ -32,6 +32,11 @@ OBJECTIVES = {
     "declip": "stitchkit.training.objectives.declip:Declip",
     "coca": "stitchkit.training.objectives.coca:Coca",
 }
+
+
+Factor = (  # of cosines in an exponent
+    Annotated[int, Meta(ge=1, le=100)] | Annotated[float, Meta(ge=1, le=100, description="a number from 1 to 100")]
+)
 
 
 class ObjectiveSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape, TextInput
-from stitchkit.storage.toml_files import NotNegative
+from stitchkit.storage.toml_files import Weight
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.masked_words import masked_outputs, masked_word_loss
@@ -27,7 +27,7 @@ class ClipMlmSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     name: Literal["clip_mlm"] = "clip_mlm"  # type: ignore[assignment]
-    mlm: NotNegative = 1.0
+    mlm: Weight = 1.0
     share: Annotated[float, Meta(gt=0, le=1, description="a share in (0, 1]")] = 0.15
 
 

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from stitchkit.core.errors import InputError
 from stitchkit.encoders.pair_network import Batch, ImageInput, PairNetwork, PairShape, TextInput, main_input
-from stitchkit.storage.toml_files import AtLeastOne, NotNegative
+from stitchkit.storage.toml_files import AtLeastOne, Weight
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs, modalities_of
@@ -32,7 +32,7 @@ class CocaSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     name: Literal["coca"] = "coca"  # type: ignore[assignment]
-    caption: NotNegative = 2.0
+    caption: Weight = 2.0
     layers: AtLeastOne = 2
 
 
@@ -84,7 +84,8 @@ class Coca(Clip):
             return pooled, tokens, mask
         ids = main_input(inputs)
         words = nn.functional.pad(ids, (0, tokens.shape[1] - ids.shape[1]), value=self.end)
-        return pooled, tokens, mask, words.masked_fill(~mask, self.end)  # whatever a tokenizer puts behind the words
+        behind = mask.flip(1).cumsum(dim=1).flip(1) == 0  # the last word, where tokenizers put what they like
+        return pooled, tokens, mask, words.masked_fill(behind, self.end)
 
     def loss(self, outputs: Outputs, facts: BatchFacts) -> Tensor:
         _, patches, mask = outputs[self.images]
@@ -121,11 +122,12 @@ def caption_loss(
     patches : (n, p, d), mask : (n, p)
         Tokens of the images and the places that count.
     texts : (n, t, d), content : (n, t)
-        Tokens of the texts and the places of their words, which follow each other.
+        Tokens of the texts and the places of their words. Special tokens between them are read and not predicted.
     words : (n, t) int
         The texts themselves.
     """
-    places = content[:, :-1] | content[:, 1:]  # that of the start too, and not that of the end
+    last = content & (content.flip(1).cumsum(dim=1).flip(1) == 1)
+    places = content[:, 1:] | last[:, :-1]  # that of the start too, and not that of the end
     texts, words = texts[:, :-1], words[:, 1:]
     later = torch.ones(texts.shape[1], texts.shape[1], dtype=torch.bool, device=texts.device).triu(1)
 

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import PairShape
-from stitchkit.storage.toml_files import NotNegative
+from stitchkit.storage.toml_files import Weight
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
 
@@ -23,8 +23,8 @@ class CyclipSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     name: Literal["cyclip"] = "cyclip"  # type: ignore[assignment]
-    cross: NotNegative = 0.25
-    within: NotNegative = 0.25
+    cross: Weight = 0.25
+    within: Weight = 0.25
 
 
 class Cyclip(Clip):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import (
@@ -16,7 +17,7 @@ from stitchkit.encoders.pair_network import (
     main_input,
     with_main_input,
 )
-from stitchkit.storage.toml_files import AtLeastOne, Flag, NotNegative, Share
+from stitchkit.storage.toml_files import Flag, Share, Weight
 from stitchkit.training.objectives.clip import Clip, ClipSettings, contrastive_loss
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.masked_words import masked_outputs, masked_word_loss
@@ -45,10 +46,10 @@ class DeclipSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     name: Literal["declip"] = "declip"  # type: ignore[assignment]
-    unimodal: NotNegative = 0.2
-    views: NotNegative = 0.2
-    neighbours: NotNegative = 0.2
-    queue: AtLeastOne = 65536
+    unimodal: Weight = 0.2
+    views: Weight = 0.2
+    neighbours: Weight = 0.2
+    queue: Annotated[int, Meta(ge=1, le=10**7, description="a whole number from 1 to 10,000,000")] = 65536
     share: Share = 0.15
     flip: Flag = False
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
-from stitchkit.storage.toml_files import NotNegative
+from stitchkit.storage.toml_files import Weight
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
@@ -31,7 +31,7 @@ class FilipSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     name: Literal["filip"] = "filip"  # type: ignore[assignment]
-    whole: NotNegative = 1.0
+    whole: Weight = 1.0
 
 
 class Filip(Clip):

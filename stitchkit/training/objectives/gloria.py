@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
-from stitchkit.storage.toml_files import NotNegative, Positive
+from stitchkit.storage.toml_files import Weight
+from stitchkit.training.objectives import Factor
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
 from stitchkit.training.objectives.token_pairs import by_tiles, caption_cross_entropy, token_outputs
-
-NOTHING = -1e4  # logit of a place that is masked: exp gives 0, and a row of them no NaN
 
 
 class GloriaSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,15 +24,15 @@ class GloriaSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fie
     local
         Weight of the local part. Default: 1
     attention, words, scale
-        Inverse temperatures of the attention over patches, of the sum over words, and of the local logits. Default: 4,
-        5 and 10
+        Inverse temperatures of the attention over patches, of the sum over words, and of the local logits, in [1, 100].
+        Default: 4, 5 and 10
     """
 
     name: Literal["gloria"] = "gloria"  # type: ignore[assignment]
-    local: NotNegative = 1.0
-    attention: Positive = 4.0
-    words: Positive = 5.0
-    scale: Positive = 10.0
+    local: Weight = 1.0
+    attention: Factor = 4.0
+    words: Factor = 5.0
+    scale: Factor = 10.0
 
 
 class Gloria(Clip):
@@ -85,10 +84,11 @@ def local_similarity(
 
     def similarity(x: Tensor, mask: Tensor, y: Tensor, other: Tensor) -> tuple[Tensor]:
         near = torch.einsum("ipd,jtd->ijtp", x, y)
-        weights = (attention * near).masked_fill(~mask[:, None, None, :], NOTHING).softmax(dim=3)
+        nothing = torch.finfo(near.dtype).min  # logit of a masked place: exp gives 0, and a row of them no NaN
+        weights = (attention * near).masked_fill(~mask[:, None, None, :], nothing).softmax(dim=3)
         size = torch.einsum("ijtp,ijtp->ijt", torch.einsum("ijtq,iqp->ijtp", weights, x @ x.mT), weights)
         cosine = (weights * near).sum(dim=3) / size.clamp(min=1e-12).sqrt()
-        cosine = (sharpness * cosine).masked_fill(~other[None], NOTHING)
+        cosine = (sharpness * cosine).masked_fill(~other[None], nothing)
         return (cosine.logsumexp(dim=2) / sharpness * other.any(dim=1)[None],)
 
     (matrix,) = by_tiles(similarity, (x, mask), (y, other))

@@ -75,7 +75,13 @@ def _layers_to_freeze(modality: str, parts: Parts, layers: int | float | Collect
             f"layers of {modality!r} are to be frozen, and the layers of its encoder cannot be told apart. Freeze none "
             f"of them, or the whole tower by the objective 'lit'."
         )
-    return chosen_layers(layers, len(parts.layers))
+    try:
+        return chosen_layers(layers, len(parts.layers))
+    except InputError as error:
+        raise InputError(
+            f"[objective] of 'partial_freezing' freezes layers of {modality!r} that there are not: {error.message} "
+            f"Name fewer layers, or a share of them."
+        ) from error
 
 
 def chosen_layers(layers: int | float | Collection[int], of: int) -> tuple[int, ...]:
@@ -88,8 +94,8 @@ def chosen_layers(layers: int | float | Collection[int], of: int) -> tuple[int, 
 
     Examples
     --------
-    >>> chosen_layers(2, 12), chosen_layers(0.25, 12), chosen_layers([3, 1], 12)
-    ((0, 1), (0, 1, 2), (1, 3))
+    >>> chosen_layers(2, 12), chosen_layers(0.25, 12), chosen_layers(0.5, 3), chosen_layers([3, 1], 12)
+    ((0, 1), (0, 1, 2), (0, 1), (1, 3))
     """
     if isinstance(layers, float):
         return tuple(range(round(layers * of)))

@@ -12,8 +12,8 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import PairShape
-from stitchkit.storage.toml_files import Flag, Positive
-from stitchkit.training.objectives import ObjectiveSettings
+from stitchkit.storage.toml_files import Flag
+from stitchkit.training.objectives import Factor, ObjectiveSettings
 from stitchkit.training.objectives.clip import MAX_LOG_SCALE
 from stitchkit.training.objectives.objective import BatchFacts, Objective, Outputs, check_pairs
 
@@ -27,15 +27,15 @@ class SiglipSettings(ObjectiveSettings, frozen=True, kw_only=True, forbid_unknow
         True: pairs with equal captions are positives of each other. False: each pair has itself alone, as in the
         original. Default: True
     scale
-        Factor of cosines at the start, above 0; it is learnt. Default: 10
+        Factor of cosines at the start, in [1, 100] as it is ever after; it is learnt. Default: 10
     bias
-        Number that is added to every logit at the start; it is learnt. Default: -10
+        Number that is added to every logit at the start, in [-100, 100]; it is learnt. Default: -10
     """
 
     name: Literal["siglip"] = "siglip"
     equal_captions: Flag = True
-    scale: Positive = 10.0
-    bias: Annotated[float, Meta(description="a number")] = -10.0
+    scale: Factor = 10.0
+    bias: Annotated[float, Meta(ge=-100, le=100, description="a number from -100 to 100")] = -10.0
 
 
 class Siglip(Objective):

@@ -9,7 +9,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import Batch, ImageInput, PairNetwork, PairShape, main_input, with_main_input
-from stitchkit.storage.toml_files import Flag, NotNegative
+from stitchkit.storage.toml_files import Flag, Weight
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs, modalities_of
@@ -32,7 +32,7 @@ class SlipSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     name: Literal["slip"] = "slip"  # type: ignore[assignment]
-    views: NotNegative = 1.0
+    views: Weight = 1.0
     view_temperature: Annotated[float, Meta(ge=0.01, le=1, description="a number in [0.01, 1]")] = 0.1
     flip: Flag = False
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stitchkit.encoders.pair_network import Batch, PairNetwork, PairShape
-from stitchkit.storage.toml_files import NotNegative
+from stitchkit.storage.toml_files import Weight
 from stitchkit.training.objectives.clip import Clip, ClipSettings
 from stitchkit.training.objectives.draws import RowDraws
 from stitchkit.training.objectives.objective import BatchFacts, Outputs
@@ -27,7 +27,7 @@ class SparcSettings(ClipSettings, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     name: Literal["sparc"] = "sparc"  # type: ignore[assignment]
-    local: NotNegative = 1.0
+    local: Weight = 1.0
 
 
 class Sparc(Clip):

@@ -46,6 +46,22 @@ def test_the_captioning_loss_is_the_literal_formula():
     torch.testing.assert_close(found, torch.stack(terms).mean(), atol=1e-12, rtol=1e-12)
 
 
+def test_what_stands_between_words_is_read_and_not_predicted():
+    """Terms of the literal formula but for those of the place that is no word."""
+    objective, (patches, mask, tokens, known, ids) = captioning()
+    row = int(known.sum(dim=1).argmax())
+    known[row, 2] = False
+    terms = [
+        -objective.head(
+            objective.decoder(tokens[i : i + 1, : t + 1], patches[i : i + 1, mask[i]],
+                              tgt_mask=torch.ones(t + 1, t + 1).triu(1) > 0)[0, -1]
+        ).log_softmax(dim=0)[ids[i, t + 1]]
+        for i in range(N) for t in range(int(known[i].nonzero().max()) + 1) if (i, t) != (row, 1)
+    ]  # fmt: skip
+    found = caption_loss(objective.decoder, objective.head, patches, mask, tokens, known, ids)
+    torch.testing.assert_close(found, torch.stack(terms).mean(), atol=1e-12, rtol=1e-12)
+
+
 def test_coca_is_clip_and_the_captioning_loss():
     network, inputs = parts()
     objective = Coca(CocaSettings(caption=0.5), SHAPE)

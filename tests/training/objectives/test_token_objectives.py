@@ -121,6 +121,24 @@ def test_masked_places_do_not_count(name):
     torch.testing.assert_close(LOSSES[name](changed[0], mask, changed[1], other), LOSSES[name](x, mask, y, other))
 
 
+@pytest.mark.parametrize("name", ["filip", "gloria"])
+def test_a_text_without_words_has_a_similarity_of_zero(name):
+    x, mask, y, other = tokens()
+    found = LOSSES[name](x, mask, y, other)
+    other[2] = False
+    without = LOSSES[name](x, mask, y, other)
+    assert (without[..., 2] == 0).all()
+    torch.testing.assert_close(without[..., [0, 1, 3, 4]], found[..., [0, 1, 3, 4]])
+
+
+def test_a_masked_patch_does_not_count_at_any_temperature():
+    """The masked patch is the word itself; the other one is opposite to it."""
+    x, y = torch.tensor([[[1.0, 0.0], [-1.0, 0.0]]]), torch.tensor([[[1.0, 0.0]]])
+    mask, other = torch.tensor([[False, True]]), torch.tensor([[True]])
+    for attention in (1.0, 100.0, 1e5):
+        assert float(local_similarity(x, mask, y, other, attention, 5.0)) == pytest.approx(-1)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_text_without_words_gives_finite_gradients(name):
     x, mask, y, other = tokens()

@@ -93,6 +93,13 @@ def test_words_are_chosen_masked_and_replaced_in_their_shares():
     assert not torch.equal(later, hidden)
 
 
+def test_no_word_is_replaced_by_the_end_of_the_text():
+    """Of a vocabulary of five words every fourth replacement would be the end."""
+    ids, small = torch.ones(400, 12, dtype=torch.int64), TextInput(12, 5, 3)
+    hidden, chosen = masked_words(ids, ids == 1, RowDraws(0, 0, np.arange(400)), 0.9, small)
+    assert set(hidden[chosen].tolist()) == {0, 1, 2, 4}
+
+
 def test_clip_mlm_is_clip_and_the_cross_entropy_of_the_chosen_words():
     torch.manual_seed(0)
     network, draws, ids = SharedNetwork(SHAPE), RowDraws(0, 0, np.arange(4)), texts()
