@@ -37,6 +37,7 @@ PNEUMONIA = sk.PromptSet(
     {"normal": (NO_FINDING,), "pneumonia": ("Frontal chest X-ray showing pneumonia.",)},
     multiclass=True,
 )
+COMMAND = "python -m benchmarks.objectives.real --real-data DIR --cache FOLDER --out OUT"
 RECIPE = """
 name = "real images"
 [network]
@@ -155,7 +156,7 @@ def judge(image: sk.Encoder, every: list[Task], text: sk.Encoder | None = None) 
 
 
 def main() -> int:
-    """Train, judge, print, and write ``tasks.json`` beside the study."""
+    """Train, judge, print, and write ``tasks.json`` and, with the study's numbers, ``transfer.json``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real-data", type=Path, required=True, help="folder of the real data")
     parser.add_argument("--cache", type=Path, required=True, help="folder of checkpoints of the pretrained encoders")
@@ -181,6 +182,9 @@ def main() -> int:
             known[name] = judge(image, every, *text)
             file.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
             print(name, known[name], f"{time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+    study = json.loads((given.out / "study" / "results.json").read_text(encoding="utf-8"))
+    whole = {**study, "command": COMMAND, "tasks": known}
+    (given.out / "transfer.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
