@@ -346,8 +346,9 @@ def _check_kept(folder: Path) -> None:
         read_folder(folder)
     except (ModelUnavailableError, InputError, DataError) as error:
         raise DataError(
-            f"the best weights of the run in {folder} are lost, so it cannot go on: {error.message} Or name another "
-            f"folder to train again."
+            f"the best weights of the run in {folder} are lost, so it cannot go on: "
+            + error.message
+            + " Or name another folder to train again."
         ) from error
 
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, ValidationError, convert, field
 from msgspec.structs import asdict, replace
 
 from stitchkit.core.errors import InputError, UnknownNameError
-from stitchkit.storage.toml_files import AtLeastOne, Flag, NotNegative, Rate, Seed, Whole, read_record, read_toml
+from stitchkit.storage.toml_files import AtLeastOne, Flag, NotNegative, Positive, Seed, Whole, read_record, read_toml
 
 Strengths = Annotated[tuple[NotNegative, ...], Meta(min_length=1, description="a list of numbers, 0 or more each")]
 Part = Annotated[float, Meta(ge=0, lt=1, description="a share in [0, 1)")]
@@ -69,7 +69,7 @@ class FusionRecipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     contrastive_epochs: Whole = 5
     epochs: AtLeastOne = 12
     batch: AtLeastOne = 256
-    learning_rate: Rate = 3e-3
+    learning_rate: Positive = 3e-3
     weight_decay: Strengths = (0.01, 0.1, 1.0)
     held: Part = 0.2
     standardise: Flag = True

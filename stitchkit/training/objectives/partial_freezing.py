@@ -79,8 +79,9 @@ def _layers_to_freeze(modality: str, parts: Parts, layers: int | float | Collect
         return chosen_layers(layers, len(parts.layers))
     except InputError as error:
         raise InputError(
-            f"[objective] of 'partial_freezing' freezes layers of {modality!r} that there are not: {error.message} "
-            f"Name fewer layers, or a share of them."
+            f"[objective] of 'partial_freezing' freezes layers of {modality!r} that there are not: "
+            + error.message
+            + " Name fewer layers, or a share of them."
         ) from error
 
 
