@@ -23,6 +23,7 @@ _IN_WORDS = {
     "str": "a text",
     "Sequence[str]": "a list of texts",
     "Classes": "a list of texts",
+    "Folders": "a table from a name to a list of folders",
 }
 LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one file and one line here
     "table": "stitchkit.datasets.layouts.table:read",
@@ -37,6 +38,8 @@ LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one
     "roco": "stitchkit.datasets.layouts.roco:read",
     "pmc-oa": "stitchkit.datasets.layouts.pmc_oa:read",
     "quilt": "stitchkit.datasets.layouts.quilt:read",
+    "folders": "stitchkit.datasets.layouts.folders:read",
+    "medmnist": "stitchkit.datasets.layouts.medmnist:read",
 }
 
 
@@ -47,7 +50,7 @@ class Cohort:
     Parameters
     ----------
     images : Items
-        n images as paths, not decoded. (Of a table of texts: the texts to be encoded.)
+        n images as paths, not decoded. (Of a table of texts: the texts to be encoded; of an archive of images: arrays.)
     labels : Labels
         The same ids in the same order; ``groups`` are the patients, or None where none are published; ``columns``
         hold the metadata (age, sex, view, ...).
@@ -193,7 +196,7 @@ def read_cohort(layout: str, root: str | Path, /, **settings: Any) -> Cohort:
 def _check_type(layout: str, name: str, value: Any, annotation: str) -> None:
     """Raise for a setting of another type than its reader's ``annotation``, such as ``"Sequence[str] | None"``."""
     kinds = annotation.split(" | ")
-    texts = isinstance(value, Sequence) and all(isinstance(one, str) for one in value)
+    texts = _is_text_or_texts(value)
     fits = {
         "None": value is None,
         "bool": isinstance(value, bool),
@@ -201,7 +204,13 @@ def _check_type(layout: str, name: str, value: Any, annotation: str) -> None:
         "str": isinstance(value, str),
         "Sequence[str]": texts and not isinstance(value, str),
         "Classes": (texts and not isinstance(value, str)) or isinstance(value, Mapping),
+        "Folders": isinstance(value, Mapping) and all(_is_text_or_texts(one) for one in value.values()),
     }
     if not any(fits[kind] for kind in kinds):
         wanted = " or ".join(_IN_WORDS[kind] for kind in kinds if kind in _IN_WORDS)
         raise InputError(f"the setting {name!r} of the layout {layout!r} is {wanted}; got {value!r}.")
+
+
+def _is_text_or_texts(value: Any) -> bool:
+    """True for a text or a list of texts."""
+    return isinstance(value, Sequence) and all(isinstance(one, str) for one in value)

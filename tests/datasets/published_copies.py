@@ -312,9 +312,9 @@ class Copy:
     """A layout's miniature copy and what the common tests need to know of it."""
 
     build: Callable[[Path], Path]
-    main: str  # the table that lists the images
+    main: str  # the table of text that lists the images; empty where there is none
     column: str  # a column of it that is needed
-    image: str  # an image it lists, frontal and with a report
+    image: str  # an image it lists, frontal and with a report; empty where no table lists files
     items: int  # how many are read with the settings below
     left_out: dict[str, int] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)

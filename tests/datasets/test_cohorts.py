@@ -7,13 +7,16 @@ import json
 
 import numpy as np
 import pytest
-from published_copies import COPIES
+from evaluation_copies import EVALUATION_COPIES, NOT_HERE
+from published_copies import COPIES as PUBLISHED_COPIES
 
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.core.items import Items
 from stitchkit.core.scores import Labels
 from stitchkit.datasets.cohorts import LAYOUTS, Cohort, read_cohort
 
+COPIES = PUBLISHED_COPIES | {name: one for name, one in EVALUATION_COPIES.items() if name not in NOT_HERE}
+OF_FILES = [name for name, about in COPIES.items() if about.image]  # whose table names files
 IDS = np.asarray(["a", "b", "c"])
 
 
@@ -25,6 +28,18 @@ def cohort(**sides):
 @pytest.fixture(params=COPIES)
 def copy(request, tmp_path):
     """Each layout in turn: its name, its description, and a miniature copy of it."""
+    return request.param, COPIES[request.param], COPIES[request.param].build(tmp_path)
+
+
+@pytest.fixture(params=[name for name, about in COPIES.items() if about.main])
+def tabled(request, tmp_path):
+    """As ``copy``, of the layouts with a table of text."""
+    return request.param, COPIES[request.param], COPIES[request.param].build(tmp_path)
+
+
+@pytest.fixture(params=OF_FILES)
+def listed(request, tmp_path):
+    """As ``copy``, of the layouts whose table lists image files."""
     return request.param, COPIES[request.param], COPIES[request.param].build(tmp_path)
 
 
@@ -82,7 +97,7 @@ def test_sides_that_do_not_belong_together_are_refused():
 
 
 def test_every_row_of_the_table_is_a_reader_with_a_miniature_copy():
-    assert set(LAYOUTS) == {*COPIES, "dicom"}  # which has no table; its tests are in test_dicom_columns.py
+    assert set(LAYOUTS) == {*PUBLISHED_COPIES, *EVALUATION_COPIES, "dicom"}  # the last is in test_dicom_columns.py
     for address in LAYOUTS.values():
         module, attribute = address.split(":")
         read = getattr(importlib.import_module(module), attribute)
@@ -108,7 +123,7 @@ def test_a_copy_is_read_whole_and_every_row_left_out_is_counted(copy):
     read = read_cohort(name, root, **about.settings)
     assert len(read) == about.items
     assert read.images.ids.tolist() == read.labels.ids.tolist()
-    assert all(path.is_file() for path in read.images)
+    assert all(isinstance(one, np.ndarray) or one.is_file() for one in read.images)
     counts = read.card["counts"]
     assert read.card["left_out"] == about.left_out
     assert counts["items"] == about.items
@@ -126,8 +141,8 @@ def test_the_card_says_where_a_set_comes_from_and_goes_into_a_file(copy):
     assert all(card[entry] for entry in ("name", "source", "licence", "labels", "header"))
 
 
-def test_the_quoted_headers_are_those_of_the_copies(copy):
-    name, about, root = copy
+def test_the_quoted_headers_are_those_of_the_copies(tabled):
+    name, about, root = tabled
     card = read_cohort(name, root, **about.settings).card
     for table, header in card["header"].items():
         (path,) = [found for found in root.rglob(f"{table.split('/')[-1]}*") if found.is_file()]
@@ -136,16 +151,16 @@ def test_the_quoted_headers_are_those_of_the_copies(copy):
         assert set(header.split(",")) <= set(json.loads(first)) if path.suffix == ".jsonl" else first == header
 
 
-def test_a_header_that_differs_names_file_and_column(copy):
-    name, about, root = copy
+def test_a_header_that_differs_names_file_and_column(tabled):
+    name, about, root = tabled
     path = root / about.main
     rewritten(path, about.column, "Somethingelse")
     with pytest.raises(DataError, match=f"{path.name}.* has no column '{about.column}'"):
         read_cohort(name, root, **about.settings)
 
 
-def test_a_missing_image_is_refused_by_row_or_counted(copy):
-    name, about, root = copy
+def test_a_missing_image_is_refused_by_row_or_counted(listed):
+    name, about, root = listed
     (root / about.image).unlink()
     with pytest.raises(
         DataError, match=r"row \d, column .*the image file is not there \(1 of \d are missing\)"
@@ -165,9 +180,14 @@ def test_a_policy_that_does_not_exist_is_refused(copy):
             read_cohort(name, root, **(about.settings | wrong))
 
 
-def test_a_set_of_which_nothing_is_left_says_why(copy):
-    name, about, root = copy
+def test_a_set_of_which_nothing_is_left_says_why(listed):
+    name, about, root = listed
     for path in [path for path in root.rglob("*") if path.suffix in (".png", ".jpg", ".dcm", ".dicom")]:
         path.unlink()
     with pytest.raises(DataError, match=r"is left; left out: .*image file missing"):
         read_cohort(name, root, missing="skip", **about.settings)
+
+
+@pytest.mark.parametrize("reader", sorted(set(NOT_HERE.values())))
+def test_layouts_that_need_a_library_which_is_not_here_are_passed_over(reader):
+    pytest.skip(f"{reader} is not installed: pip install 'stitchkit[exam]'")

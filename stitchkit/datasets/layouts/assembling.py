@@ -25,8 +25,10 @@ class Part:
 
     Parameters
     ----------
-    ids, paths
-        The n images.
+    ids
+        The names of the n images.
+    paths
+        Their files, or the images themselves as arrays.
     values : (n, c) float64
         0, 1 or NaN.
     left_out
@@ -42,7 +44,7 @@ class Part:
     """
 
     ids: Sequence[str] | np.ndarray
-    paths: Sequence[Path]
+    paths: Sequence[Path] | Sequence[np.ndarray]
     values: np.ndarray
     left_out: Mapping[str, int]
     groups: Sequence[str] | None = None
@@ -99,13 +101,15 @@ def assemble(
     )
 
 
-def _counts(labels: Labels, paths: Sequence[Path], left_out: Mapping[str, int], uncertain: int) -> dict[str, int]:
+def _counts(
+    labels: Labels, paths: Sequence[Path | np.ndarray], left_out: Mapping[str, int], uncertain: int
+) -> dict[str, int]:
     counts = {"listed": len(labels) + sum(left_out.values()), "items": len(labels)}
     if labels.groups is not None:
         counts["patients"] = count_patients(labels.groups)
     counts["uncertain labels"] = uncertain
     counts["unknown labels"] = int(np.isnan(labels.values).sum())
-    dicom = sum(path.suffix.lower() in DICOM_SUFFIXES for path in paths)
+    dicom = sum(isinstance(path, Path) and path.suffix.lower() in DICOM_SUFFIXES for path in paths)
     return counts | ({"DICOM images": dicom} if dicom else {})
 
 
