@@ -40,6 +40,9 @@ LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one
     "quilt": "stitchkit.datasets.layouts.quilt:read",
     "folders": "stitchkit.datasets.layouts.folders:read",
     "medmnist": "stitchkit.datasets.layouts.medmnist:read",
+    "ham10000": "stitchkit.datasets.layouts.ham10000:read",
+    "pad-ufes-20": "stitchkit.datasets.layouts.pad_ufes_20:read",
+    "vindr-mammo": "stitchkit.datasets.layouts.vindr_mammo:read",
 }
 
 

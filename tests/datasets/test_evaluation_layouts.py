@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from evaluation_copies import FOLDERS, folders, medmnist
+from evaluation_copies import FOLDERS, folders, ham10000, medmnist, pad_ufes_20, vindr_mammo
 from published_copies import picture
 
-from stitchkit.core.errors import DataError, InputError
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.datasets.cohorts import read_cohort
 from stitchkit.datasets.embeddable_items import as_items
 
@@ -136,3 +136,81 @@ def test_the_real_pneumonia_films_of_medmnist_are_a_cohort(real_data):
     cohort = read_cohort("medmnist", real_data / "pneumoniamnist", classes=["normal", "pneumonia"])
     assert [int((cohort.split == split).sum()) for split in ("train", "val")] == [4682, 524]
     np.testing.assert_array_equal(cohort.labels.values.sum(axis=1), 1)
+
+
+# skin
+
+
+def test_images_of_one_lesion_of_ham10000_are_a_group(tmp_path):
+    root = ham10000(tmp_path)
+    cohort = read_cohort("ham10000", root)
+    assert cohort.images.ids.tolist() == ["ISIC_0027419", "ISIC_0025030", "ISIC_0026769"]
+    assert cohort.labels.groups.tolist() == ["HAM_0000118", "HAM_0000118", "HAM_0002730"]
+    assert of_class(cohort, "bkl") == [1, 1, 0]
+    np.testing.assert_array_equal(cohort.labels.values.sum(axis=1), 1)
+    np.testing.assert_array_equal(cohort.labels.columns["age"], [80, 80, np.nan])
+    assert cohort.labels.columns["localization"].tolist() == ["scalp", "scalp", "unknown"]
+    assert cohort.split is None
+    both = ["HAM10000_images_part_1", "HAM10000_images_part_2"]
+    assert list(read_cohort("ham10000", root, images=both).images) == list(cohort.images)
+    with pytest.raises(DataError, match=r"no folder .*part_3"):
+        read_cohort("ham10000", root, images="HAM10000_images_part_3")
+    path = root / "HAM10000_metadata.csv"
+    path.write_text(path.read_text().replace(",nv,", ",nevus,"))
+    with pytest.raises(DataError, match="row 4, column 'dx': the cell is none of akiec, bcc"):
+        read_cohort("ham10000", root)
+    for name in both:
+        (root / name).rename(root / f"moved_{name}")
+    with pytest.raises(DataError, match=r"holds no folder .* of images"):
+        read_cohort("ham10000", root)
+
+
+def test_photographs_of_one_patient_of_pad_ufes_are_a_group(tmp_path):
+    cohort = read_cohort("pad-ufes-20", pad_ufes_20(tmp_path))
+    assert cohort.labels.groups.tolist() == ["PAT_1516", "PAT_46", "PAT_46"]
+    assert (of_class(cohort, "NEV"), of_class(cohort, "BCC"), of_class(cohort, "ACK")) == (
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+    )
+    np.testing.assert_array_equal(cohort.labels.columns["fitzpatrick"], [np.nan, 3, 3])
+    assert cohort.labels.columns["sex"].tolist() == ["", "FEMALE", "FEMALE"]
+    assert cohort.labels.columns["lesion"].tolist() == ["1765", "881", "882"]
+
+
+# mammograms
+
+
+def test_findings_of_a_mammogram_are_gathered_over_its_boxes(tmp_path):
+    root = vindr_mammo(tmp_path)
+    cohort = read_cohort("vindr-mammo", root)
+    assert cohort.images.ids.tolist() == ["a1", "a2", "b1"]
+    assert (of_class(cohort, "Mass"), of_class(cohort, "Skin Retraction")) == ([0, 1, 0], [0, 1, 0])
+    assert of_class(cohort, "No Finding") == [1, 0, 0]
+    assert cohort.labels.groups.tolist() == ["s1", "s1", "s2"]
+    assert cohort.split.tolist() == ["train", "train", "test"]
+    assert set(cohort.labels.columns) == {"laterality", "view", "birads", "density"}
+    assert cohort.card["counts"]["DICOM images"] == 1
+    test = read_cohort("vindr-mammo", root, splits="test")
+    assert test.images.ids.tolist() == ["b1"]
+    assert test.card["left_out"] == {"other split": 2, "no row of findings": 1}
+    with pytest.raises(UnknownNameError, match="split of VinDr-Mammo"):
+        read_cohort("vindr-mammo", root, splits="training")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("['Suspicious Calcification']", "['Calcification']", "row 4, column 'finding_categories': .* list such as"),
+        ("['Suspicious Calcification']", "open('a')", "row 4, column 'finding_categories': .* list such as"),
+        ("['Suspicious Calcification']", "[", "row 4, column 'finding_categories': .* list such as"),
+        ("\"['Mass', 'Skin Retraction']\"", "['No Finding']", "row 5, .*has findings and 'No Finding'"),
+    ],
+)
+def test_findings_that_are_no_list_of_known_names_are_refused(tmp_path, old, new, says):
+    path = vindr_mammo(tmp_path) / "finding_annotations.csv"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(DataError, match=says):
+        read_cohort("vindr-mammo", tmp_path)

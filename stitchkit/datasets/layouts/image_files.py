@@ -14,7 +14,7 @@ from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.wording import setting
 from stitchkit.datasets.image_files import DICOM_SUFFIXES
 from stitchkit.datasets.images import IMAGE_SUFFIXES
-from stitchkit.datasets.layouts.published import Rows
+from stitchkit.datasets.layouts.published import Rows, names_of
 
 MISSING = ("error", "skip")
 _SUFFIXES = frozenset(IMAGE_SUFFIXES)
@@ -94,6 +94,25 @@ def folder_of_images(root: Path, images: str | None) -> Path:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}. Name the folder of the images relative to {root}.")
     return folder
+
+
+def image_folders(root: Path, usual: Sequence[str], images: str | Sequence[str] | None) -> list[Path]:
+    """The folders of a set's images: ``images`` below ``root``, or those of the patterns ``usual`` that are there.
+
+    Raises
+    ------
+    DataError
+        If one of ``images`` is not there, or none of ``usual``.
+    """
+    if images is not None:
+        return [folder_of_images(root, name) for name in names_of(images)]
+    folders = [path for pattern in usual for path in sorted(root.glob(pattern)) if path.is_dir()]
+    if not folders:
+        raise DataError(
+            f"{root} holds no folder {' or '.join(usual)} of images. Unpack it there, or name it with "
+            + setting("images") + "."
+        )  # fmt: skip
+    return folders
 
 
 def with_images(rows: Rows, column: str, folders: Sequence[Path], missing: str) -> tuple[Rows, list[Path]]:

@@ -69,6 +69,22 @@ def numeric_labels(table: Table, columns: Sequence[str], uncertain: str, blank: 
     return values, int(doubtful.sum())
 
 
+def one_hot_labels(table: Table, column: str, classes: Sequence[str]) -> np.ndarray:
+    """Labels (n, c) of a column that names one class a row: 1 for it, 0 for the others.
+
+    Raises
+    ------
+    DataError
+        For a cell that is none of ``classes``, with row and column.
+    """
+    place = {name: number for number, name in enumerate(classes)}
+    cells = table.filled_column(column)
+    odd = next((row for row, cell in enumerate(cells) if cell not in place), None)
+    if odd is not None:
+        raise table.fault(odd, column, f"the cell is none of {', '.join(classes)}. Take the table as published")
+    return np.eye(len(classes))[[place[cell] for cell in cells]]
+
+
 def fold_term(term: str) -> str:
     """A term without regard to case and white space.
 
