@@ -57,7 +57,7 @@ INSIDE_FUNCTIONS = {  # further ones inside functions, on the two lowest floors;
     "core/arrays.py": {"torch", "cupyx", "scipy"},
     "solvers": {"scipy", "sklearn"},
     "metrics": {"scipy", "sklearn"},
-    "datasets": {"PIL", "pydicom", "pyarrow", "pandas"},
+    "datasets": {"PIL", "pydicom", "pyarrow", "pandas", "h5py", "openpyxl"},
     "storage": set(),
     "runtime": set(),
     "runtime/progress.py": {"rich", "IPython"},

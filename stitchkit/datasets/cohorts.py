@@ -43,6 +43,8 @@ LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one
     "ham10000": "stitchkit.datasets.layouts.ham10000:read",
     "pad-ufes-20": "stitchkit.datasets.layouts.pad_ufes_20:read",
     "vindr-mammo": "stitchkit.datasets.layouts.vindr_mammo:read",
+    "sicap": "stitchkit.datasets.layouts.sicap:read",
+    "pcam": "stitchkit.datasets.layouts.pcam:read",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,46 @@ def vindr_mammo(root: Path) -> Path:
     return root
 
 
+SICAP = ("image_name", "NC", "G3", "G4", "G5", "G4C")
+
+
+def spreadsheet(path: Path, *rows: tuple) -> None:
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    for cells in rows:
+        book.active.append(cells)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    book.save(path)
+
+
+def sicap(root: Path) -> Path:
+    patches = [f"{slide}_Block_Region_{n}_5_26_xini_35472_yini_8051.jpg" for slide in ("16B1", "16B2") for n in (1, 2)]
+    spreadsheet(root / "partition/Test/Train.xlsx", SICAP, (patches[0], 1, 0, 0, 0, 0), (patches[1], 0, 0, 1, 0, 1))
+    spreadsheet(root / "partition/Test/Test.xlsx", SICAP, (patches[2], 0, 1, 0, 0, 0), (patches[3], 0, 0, 0, 1, 0))
+    spreadsheet(root / "wsi_labels.xlsx", ("slide_id", "patient_id", "Gleason_primary", "Gleason_secondary"),
+                ("16B1", 7, 4, 4), ("16B2", 8, 3, 5))  # fmt: skip
+    for name in patches:
+        picture(root / "images" / name)
+    return root
+
+
+def pcam(root: Path, chunks: bool = False) -> Path:
+    """Splits of 3 and 2 patches of 8 x 8 pixels, of which every pixel tells its row."""
+    import h5py
+
+    for split, n in (("train", 3), ("test", 2)):
+        stem = f"camelyonpatch_level_2_split_{split}"
+        images = np.tile(np.arange(n, dtype=np.uint8)[:, None, None, None], (1, 8, 8, 3))
+        with h5py.File(root / f"{stem}_x.h5", "w") as file:
+            file.create_dataset("x", data=images, chunks=(1, 8, 8, 3) if chunks else None)
+        with h5py.File(root / f"{stem}_y.h5", "w") as file:
+            file.create_dataset("y", data=(np.arange(n) % 2).astype(np.uint8).reshape(n, 1, 1, 1))
+        lines = [f"{row},9,9,{row % 2 == 1},{row % 2 == 1},camelyon16_{split}_{row // 2}" for row in range(n)]
+        write(root / f"{stem}_meta.csv", ",coord_y,coord_x,tumor_patch,center_tumor_patch,wsi", *lines)
+    return root
+
+
 EVALUATION_COPIES = {
     "folders": Copy(folders, "", "", "", 4, {"no image file": 1}, {"folders": FOLDERS}),
     "medmnist": Copy(medmnist, "", "", "", 9),
@@ -94,6 +135,8 @@ EVALUATION_COPIES = {
     "vindr-mammo": Copy(
         vindr_mammo, "breast-level_annotations.csv", "view_position", "images/s1/a2.png", 3, {"no row of findings": 1}
     ),
+    "sicap": Copy(sicap, "", "", "images/16B2_Block_Region_1_5_26_xini_35472_yini_8051.jpg", 4),
+    "pcam": Copy(pcam, "", "", "", 5),
 }
-NEEDS: dict[str, str] = {}  # layout -> the library that reads its files
-NOT_HERE: dict[str, str] = {}  # the same of those that cannot be imported
+NEEDS = {"sicap": "openpyxl", "pcam": "h5py"}  # the library that reads a layout's files
+NOT_HERE = {layout: library for layout, library in NEEDS.items() if find_spec(library) is None}

@@ -1,11 +1,24 @@
 """Each layout of a downstream evaluation set on a miniature copy: ids, patients, labels, splits and texts."""
 
+import sys
+
 import numpy as np
 import pytest
-from evaluation_copies import FOLDERS, folders, ham10000, medmnist, pad_ufes_20, vindr_mammo
-from published_copies import picture
+from evaluation_copies import (
+    FOLDERS,
+    SICAP,
+    folders,
+    ham10000,
+    medmnist,
+    pad_ufes_20,
+    pcam,
+    sicap,
+    spreadsheet,
+    vindr_mammo,
+)
+from published_copies import picture, write
 
-from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.core.errors import DataError, InputError, MissingExtraError, UnknownNameError
 from stitchkit.datasets.cohorts import read_cohort
 from stitchkit.datasets.embeddable_items import as_items
 
@@ -214,3 +227,140 @@ def test_findings_that_are_no_list_of_known_names_are_refused(tmp_path, old, new
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(DataError, match=says):
         read_cohort("vindr-mammo", tmp_path)
+
+
+# sections of tissue
+
+
+@pytest.fixture
+def openpyxl():
+    return pytest.importorskip("openpyxl", reason="spreadsheets need openpyxl: pip install 'stitchkit[exam]'")
+
+
+@pytest.fixture
+def h5py():
+    return pytest.importorskip("h5py", reason="HDF5 needs h5py: pip install 'stitchkit[exam]'")
+
+
+@pytest.mark.usefixtures("openpyxl")
+def test_patches_of_sicap_have_grades_slides_and_patients(tmp_path):
+    root = sicap(tmp_path)
+    cohort = read_cohort("sicap", root)
+    assert cohort.split.tolist() == ["train", "train", "test", "test"]
+    assert cohort.labels.classes == ("NC", "G3", "G4", "G5")
+    np.testing.assert_array_equal(cohort.labels.values, [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
+    assert cohort.labels.groups.tolist() == ["7", "7", "8", "8"]
+    assert cohort.labels.columns["slide"].tolist() == ["16B1", "16B1", "16B2", "16B2"]
+    np.testing.assert_array_equal(cohort.labels.columns["cribriform"], [0, 1, 0, 0])
+    assert list(cohort.card["header"].values())[:2] == [",".join(SICAP)] * 2
+    assert "wsi_labels.xlsx" in cohort.card["header"]
+    spreadsheet(root / "wsi_labels.xlsx", ("slide_id", "patient_id"), ("16B1", 7))
+    with pytest.raises(
+        DataError, match=r"row 2, column 'image_name': wsi_labels.xlsx has no row .* \(2 of 2 patches\)"
+    ):
+        read_cohort("sicap", root, splits="test")
+    (root / "wsi_labels.xlsx").unlink()
+    alone = read_cohort("sicap", root, splits="test")
+    assert alone.labels.groups.tolist() == ["16B2", "16B2"]
+    assert "the slide stands for a patient" in alone.card["patients"]
+    with pytest.raises(UnknownNameError, match="split of SICAPv2"):
+        read_cohort("sicap", root, splits=["val"])
+
+
+@pytest.mark.usefixtures("openpyxl")
+def test_a_spreadsheet_that_is_wider_or_has_empty_rows_is_read_and_a_damaged_one_refused(tmp_path):
+    path = sicap(tmp_path) / "partition/Test/Test.xlsx"
+    name = "16B2_Block_Region_1_5_26_xini_35472_yini_8051.jpg"
+    spreadsheet(
+        path, SICAP, (), (name, 0, 1.0, 0, 0, 0, None), (None, "", None), (name.replace("_1_", "_2_"), 0, 0, 0, 1, 0)
+    )
+    assert len(read_cohort("sicap", tmp_path, splits="test")) == 2
+    spreadsheet(path, SICAP, (name, 0, 2, 0, 0, 0))
+    with pytest.raises(DataError, match="row 2, column 'G3': the cell is no label"):
+        read_cohort("sicap", tmp_path)
+    spreadsheet(path, SICAP[:-1], (name, 0, 1, 0, 0))
+    with pytest.raises(DataError, match=r"Test.xlsx has no column 'G4C'.*published header"):
+        read_cohort("sicap", tmp_path)
+    spreadsheet(path)
+    with pytest.raises(DataError, match="has no column"):
+        read_cohort("sicap", tmp_path)
+    for content in (b"", b"PK\x03\x04 cut", b"image_name,NC"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="cannot be read as a spreadsheet"):
+            read_cohort("sicap", tmp_path)
+    path.unlink()
+    with pytest.raises(DataError, match=r"holds no partition/Test/Test.xlsx"):
+        read_cohort("sicap", tmp_path)
+
+
+@pytest.mark.usefixtures("h5py")
+@pytest.mark.parametrize("chunks", [False, True])
+def test_patches_of_pcam_are_rows_of_the_file_with_their_slide(tmp_path, chunks):
+    cohort = read_cohort("pcam", pcam(tmp_path, chunks))
+    assert cohort.images.ids.tolist() == ["train 0", "train 1", "train 2", "test 0", "test 1"]
+    assert [int(image.max()) for image in cohort.images] == [0, 1, 2, 0, 1]
+    assert {image.shape for image in as_items(cohort.images, "image")} == {(8, 8, 3)}
+    assert of_class(cohort, "tumor") == [0, 1, 0, 0, 1]
+    assert cohort.labels.groups.tolist() == [
+        *["camelyon16_train_0"] * 2,
+        "camelyon16_train_1",
+        *["camelyon16_test_0"] * 2,
+    ]
+    (tmp_path / "camelyonpatch_level_2_split_train_meta.csv").unlink()
+    assert read_cohort("pcam", tmp_path).labels.groups is None
+    assert read_cohort("pcam", tmp_path, splits="test").labels.groups.tolist() == ["camelyon16_test_0"] * 2
+
+
+@pytest.mark.usefixtures("h5py")
+def test_patches_of_pcam_that_are_stored_in_one_piece_stay_on_disk(tmp_path):
+    images = read_cohort("pcam", pcam(tmp_path), splits="train").images.values
+    base = images[0]
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    assert type(base).__name__ == "mmap"
+    assert not images[0].flags.writeable
+
+
+@pytest.mark.usefixtures("h5py")
+def test_files_of_pcam_that_do_not_belong_together_are_refused(tmp_path, h5py):
+    stem = pcam(tmp_path) / "camelyonpatch_level_2_split_test"
+    with pytest.raises(UnknownNameError, match="split of PatchCamelyon"):
+        read_cohort("pcam", tmp_path, splits="valid")
+    with pytest.raises(DataError, match=r"no file .*valid_x.h5. Unpack"):
+        read_cohort("pcam", tmp_path, splits="val")
+    for labels, says in (([[0], [2]], "0 or 1 an image"), ([[0]], r"y is \(1, 1\) for 2 images")):
+        with h5py.File(f"{stem}_y.h5", "w") as file:
+            file.create_dataset("y", data=np.asarray(labels, dtype=np.uint8))
+        with pytest.raises(DataError, match=says):
+            read_cohort("pcam", tmp_path)
+    pcam(tmp_path)
+    write(tmp_path / f"{stem.name}_meta.csv", ",wsi", "0,a")
+    with pytest.raises(DataError, match=r"has 1 rows and .* 2 images"):
+        read_cohort("pcam", tmp_path)
+    for key in ("y", "z"):
+        with h5py.File(f"{stem}_x.h5", "w") as file:
+            file.create_dataset(key, data=np.zeros((2, 8, 8), np.uint8))
+        with pytest.raises(DataError, match="holds no array 'x'"):
+            read_cohort("pcam", tmp_path)
+    (tmp_path / f"{stem.name}_x.h5").write_bytes(b"no HDF5")
+    with pytest.raises(DataError, match="holds no array 'x'"):
+        read_cohort("pcam", tmp_path)
+    with h5py.File(f"{stem}_x.h5", "w") as file:
+        file.create_dataset("x", data=np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(DataError, match="pictures are"):
+        read_cohort("pcam", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "reader", "file"),
+    [
+        ("sicap", "openpyxl", "wsi_labels.xlsx"),
+        ("pcam", "h5py", "camelyonpatch_level_2_split_test_x.h5"),
+    ],
+)
+def test_a_library_that_is_not_there_is_named_with_its_extra(tmp_path, monkeypatch, layout, reader, file):
+    (tmp_path / "images").mkdir()
+    (tmp_path / file).touch()
+    monkeypatch.setitem(sys.modules, reader, None)
+    with pytest.raises(MissingExtraError, match=rf"{reader} cannot be imported.*pip install 'stitchkit\[exam\]'"):
+        read_cohort(layout, tmp_path)

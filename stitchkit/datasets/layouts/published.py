@@ -172,7 +172,7 @@ def read_published(root: Path, published: PublishedTable, columns: Columns) -> R
         )
     try:
         with _open_text(path) as file, cells_of_any_length():
-            return Rows(_read(path, csv.reader(file), published, columns))
+            return Rows(table_of_rows(path, csv.reader(file), published, columns))
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8. Take the file as it is published, or save it again as UTF-8.") from error
     except csv.Error as error:
@@ -218,7 +218,14 @@ def _open_text(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _read(path: Path, reader: Iterator[list[str]], published: PublishedTable, columns: Columns) -> Table:
+def table_of_rows(path: Path, reader: Iterator[list[str]], published: PublishedTable, columns: Columns) -> Table:
+    """The needed columns of rows of cells, the header first; empty rows are passed over.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_published`.
+    """
     header = [cell.strip() for cell in next(reader, [])]
     names = [_column_name(path, header, published, column) for column in columns]
     places = [header.index(name) for name in names]
