@@ -45,6 +45,9 @@ LAYOUTS = {  # name -> "module:reader", imported on use; a further layout is one
     "vindr-mammo": "stitchkit.datasets.layouts.vindr_mammo:read",
     "sicap": "stitchkit.datasets.layouts.sicap:read",
     "pcam": "stitchkit.datasets.layouts.pcam:read",
+    "deepeyenet": "stitchkit.datasets.layouts.deepeyenet:read",
+    "vqa-rad": "stitchkit.datasets.layouts.vqa_rad:read",
+    "path-vqa": "stitchkit.datasets.layouts.path_vqa:read",
 }
 
 

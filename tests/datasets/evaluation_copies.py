@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -127,6 +128,61 @@ def pcam(root: Path, chunks: bool = False) -> Path:
     return root
 
 
+VQA_RAD = (
+    "qid,phrase_type,qid_linked_id,image_case_url,image_name,image_organ,evaluation,question,question_rephrase,"
+    "question_relation,question_frame,question_type,answer,answer_type"
+)
+
+
+def deepeyenet(root: Path) -> Path:
+    def entry(name: str, keywords: str, text: str) -> dict:
+        picture(root / "eyenet0420" / name)
+        return {f"eyenet0420/{name}": {"keywords": keywords, "clinical-description": text}}
+
+    lists = {
+        "train": [
+            entry("train_set/fundus1.jpg", "macular hole, oct", "48-year-old woman with a hole."),
+            entry("train_set/fundus2.jpg", "Drusen", ""),
+        ],
+        "valid": [entry("val_set/fundus3.jpg", "drusen", "Drusen of both eyes.")],
+        "test": [entry("test_set/fundus4.jpg", "Macular  Hole", "A hole, closed.")],
+    }
+    for split, entries in lists.items():
+        write(root / f"DeepEyeNet_{split}.json", json.dumps(entries))
+    return root
+
+
+def vqa_rad(root: Path) -> Path:
+    def entry(qid: int, image: str, phrase: str, question: str, answer: object, kind: str) -> dict:
+        picture(root / "VQA_RAD Image Folder" / image)
+        cells = {"qid": str(qid), "phrase_type": phrase, "image_name": image, "question": question, "answer": answer,
+                 "answer_type": kind, "question_type": "PRES", "image_organ": "CHEST"}  # fmt: skip
+        return dict.fromkeys(VQA_RAD.split(","), "") | cells
+
+    write(root / "VQA_RAD Dataset Public.json", json.dumps([
+        entry(0, "synpic1.jpg", "freeform", "Is there an effusion?", "Yes", "CLOSED"),
+        entry(1, "synpic1.jpg", "test_para", "Do you see fluid?", "yes ", "CLOSED"),
+        entry(2, "synpic2.jpg", "test_freeform", "How many ribs are broken?", 3, "OPEN"),
+        entry(3, "synpic2.jpg", "para", "", "none", "OPEN"),
+    ]))  # fmt: skip
+    return root
+
+
+def path_vqa(root: Path) -> Path:
+    rows = [
+        ("train", "train_0001", "What is shown?", "necrosis"),
+        ("train", "train_0001", "Is it liver?", "No"),
+        ("test", "test_0007", "Where are they?", "in the canals of Hering"),
+    ]
+    for split in ("train", "test"):
+        entries = [
+            {"image": image, "question": text, "answer": answer} for one, image, text, answer in rows if one == split
+        ]
+        write(root / "qas" / split / f"{split}_qa.json", json.dumps(entries))
+        picture(root / "images" / split / f"{entries[0]['image']}.jpg")
+    return root
+
+
 EVALUATION_COPIES = {
     "folders": Copy(folders, "", "", "", 4, {"no image file": 1}, {"folders": FOLDERS}),
     "medmnist": Copy(medmnist, "", "", "", 9),
@@ -137,6 +193,18 @@ EVALUATION_COPIES = {
     ),
     "sicap": Copy(sicap, "", "", "images/16B2_Block_Region_1_5_26_xini_35472_yini_8051.jpg", 4),
     "pcam": Copy(pcam, "", "", "", 5),
+    "deepeyenet": Copy(
+        deepeyenet, "DeepEyeNet_train.json", "keywords", "eyenet0420/test_set/fundus4.jpg", 3, {"empty text": 1}
+    ),
+    "vqa-rad": Copy(
+        vqa_rad,
+        "VQA_RAD Dataset Public.json",
+        "answer_type",
+        "VQA_RAD Image Folder/synpic2.jpg",
+        3,
+        {"empty question": 1},
+    ),
+    "path-vqa": Copy(path_vqa, "qas/test/test_qa.json", "answer", "images/test/test_0007.jpg", 3),
 }
 NEEDS = {"sicap": "openpyxl", "pcam": "h5py"}  # the library that reads a layout's files
 NOT_HERE = {layout: library for layout, library in NEEDS.items() if find_spec(library) is None}

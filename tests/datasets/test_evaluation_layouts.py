@@ -1,5 +1,7 @@
 """Each layout of a downstream evaluation set on a miniature copy: ids, patients, labels, splits and texts."""
 
+import io
+import json
 import sys
 
 import numpy as np
@@ -7,15 +9,19 @@ import pytest
 from evaluation_copies import (
     FOLDERS,
     SICAP,
+    deepeyenet,
     folders,
     ham10000,
     medmnist,
     pad_ufes_20,
+    path_vqa,
     pcam,
     sicap,
     spreadsheet,
     vindr_mammo,
+    vqa_rad,
 )
+from PIL import Image
 from published_copies import picture, write
 
 from stitchkit.core.errors import DataError, InputError, MissingExtraError, UnknownNameError
@@ -364,3 +370,108 @@ def test_a_library_that_is_not_there_is_named_with_its_extra(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, reader, None)
     with pytest.raises(MissingExtraError, match=rf"{reader} cannot be imported.*pip install 'stitchkit\[exam\]'"):
         read_cohort(layout, tmp_path)
+
+
+# JSON
+
+
+def changed(path, change):
+    """The list in a JSON file, rewritten after ``change`` worked on it."""
+    entries = json.loads(path.read_text())
+    change(entries)
+    path.write_text(json.dumps(entries))
+
+
+def test_images_of_deepeyenet_have_a_description_or_keywords(tmp_path):
+    root = deepeyenet(tmp_path)
+    cohort = read_cohort("deepeyenet", root)
+    assert cohort.images.ids.tolist() == [
+        f"eyenet0420/{name}.jpg" for name in ("train_set/fundus1", "val_set/fundus3", "test_set/fundus4")
+    ]
+    assert list(cohort.texts) == ["48-year-old woman with a hole.", "Drusen of both eyes.", "A hole, closed."]
+    assert cohort.split.tolist() == ["train", "val", "test"]
+    assert cohort.labels.classes == ()
+    words = read_cohort("deepeyenet", root, text="keywords", classes={"hole": ["macular hole"], "drusen": ["drusen"]})
+    assert list(words.texts)[:2] == ["macular hole, oct", "Drusen"]
+    assert (of_class(words, "hole"), of_class(words, "drusen")) == ([1, 0, 0, 1], [0, 1, 1, 0])
+    with pytest.raises(UnknownNameError, match=r"nearest: [Dd]rusen"):
+        read_cohort("deepeyenet", root, classes=["druse"])
+    with pytest.raises(UnknownNameError, match="text of DeepEyeNet"):
+        read_cohort("deepeyenet", root, text="description")
+    changed(root / "DeepEyeNet_test.json", lambda entries: entries.append({"a.jpg": {}, "b.jpg": {}}))
+    with pytest.raises(DataError, match=r"DeepEyeNet_test.json, row 2: the entry is no path"):
+        read_cohort("deepeyenet", root)
+    for name in ("train", "valid", "test"):
+        (root / f"DeepEyeNet_{name}.json").unlink()
+    with pytest.raises(DataError, match=r"holds no DeepEyeNet_train.json"):
+        read_cohort("deepeyenet", root)
+
+
+def test_questions_of_vqa_rad_are_items_with_their_image_as_group(tmp_path):
+    root = vqa_rad(tmp_path)
+    cohort = read_cohort("vqa-rad", root)
+    assert cohort.images.ids.tolist() == ["0", "1", "2"]
+    assert [path.name for path in cohort.images] == ["synpic1.jpg", "synpic1.jpg", "synpic2.jpg"]
+    assert next(iter(cohort.texts)) == "Is there an effusion?"
+    assert cohort.split.tolist() == ["train", "test", "test"]
+    assert cohort.labels.columns["answer"].tolist() == ["Yes", "yes", "3"]
+    assert cohort.labels.columns["answer_type"].tolist() == ["CLOSED", "CLOSED", "OPEN"]
+    assert cohort.labels.classes == ()
+    assert cohort.card["counts"]["patients in several splits"] == 1  # one image has questions in both
+    path = root / "VQA_RAD Dataset Public.json"
+    changed(path, lambda entries: entries[2].update(phrase_type="spoken"))
+    with pytest.raises(DataError, match="row 3, column 'phrase_type': the cell is none of freeform"):
+        read_cohort("vqa-rad", root)
+    for content, says in (("{}", "is no list"), ("[]", "is no list"), ("[1]", "row 1: the entry"), ("[", "is no JSON")):
+        path.write_text(content)
+        with pytest.raises(DataError, match=says):
+            read_cohort("vqa-rad", root)
+    path.unlink()
+    with pytest.raises(DataError, match="holds no VQA_RAD Dataset"):
+        read_cohort("vqa-rad", root)
+
+
+def test_questions_of_path_vqa_are_read_of_json_by_split(tmp_path):
+    cohort = read_cohort("path-vqa", path_vqa(tmp_path))
+    assert cohort.images.ids.tolist() == ["train 1", "train 2", "test 1"]
+    assert cohort.labels.groups.tolist() == ["train_0001", "train_0001", "test_0007"]
+    assert cohort.labels.columns["answer_type"].tolist() == ["OPEN", "CLOSED", "OPEN"]
+    assert list(cohort.texts)[1] == "Is it liver?"
+    assert read_cohort("path-vqa", tmp_path, splits="test").images.ids.tolist() == ["test 1"]
+    with pytest.raises(UnknownNameError, match="split of PathVQA"):
+        read_cohort("path-vqa", tmp_path, splits="validation")
+    (tmp_path / "qas" / "val").mkdir()
+    (tmp_path / "qas" / "val" / "val_qa.pkl").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds no qas/val/val_qa.json .* pickled lists are not read"):
+        read_cohort("path-vqa", tmp_path, splits=["val", "test"])
+
+
+def test_questions_of_path_vqa_are_read_of_parquet_with_equal_images_as_one_group(tmp_path):
+    arrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install 'stitchkit[parquet]'")
+    from pyarrow import parquet
+
+    def image(level):
+        packed = io.BytesIO()
+        Image.new("L", (4, 4), level).save(packed, "PNG")
+        return {"bytes": packed.getvalue(), "path": None}
+
+    def shard(name, *rows):
+        path = tmp_path / "data" / f"{name}-of-00002.parquet"
+        path.parent.mkdir(exist_ok=True)
+        columns = dict(zip(("image", "question", "answer"), map(list, zip(*rows, strict=True)), strict=True))
+        parquet.write_table(arrow.table(columns), path)
+
+    shard("validation-00000", (image(1), "What?", "a cell"), (image(2), "Is it?", "yes"))
+    shard("validation-00001", (image(1), "Where?", "here"))
+    cohort = read_cohort("path-vqa", tmp_path)
+    assert cohort.images.ids.tolist() == ["val 1", "val 2", "val 3"]
+    first, second, third = cohort.labels.groups.tolist()
+    assert first == third != second
+    assert [one.getpixel((0, 0)) for one in cohort.images] == [1, 2, 1]
+    assert len(as_items(cohort.images, "image")) == 3
+    shard("test-00000", ({"bytes": b"no image", "path": "a"}, "What?", "a"))
+    with pytest.raises(DataError, match="is damaged"):
+        read_cohort("path-vqa", tmp_path, splits="test")
+    shard("test-00000", ({"bytes": None, "path": "a"}, "What?", "a"))
+    with pytest.raises(DataError, match="row 1, column 'image': the cell holds no image"):
+        read_cohort("path-vqa", tmp_path)
