@@ -158,6 +158,9 @@ class StudyData:
                     whole.update(f"{value}\0{facts.st_size} {facts.st_mtime_ns}\n".encode())
                 elif isinstance(value, str):
                     whole.update(value.encode() + b"\0")
+                else:  # an image of an archive, which may be another one by now
+                    pixels = np.ascontiguousarray(value)
+                    whole.update(f"{pixels.shape} {pixels.dtype}\0".encode() + pixels.tobytes())
             if self.cohort.texts is not None and (self.texts_of_all or i % 2 == 0):
                 whole.update("\0".join(str(self.cohort.texts.values[int(row)]) for row in rows).encode())
         return whole.hexdigest()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import stitchkit
 from stitchkit.core.items import Items
@@ -182,3 +184,17 @@ def test_runs_of_every_objective_have_keys_of_their_own(tmp_path):
         run = ArmRun("arm", read_recipe(tmp_path / "recipe.toml"), 40, ("image", "text"))
         keys.add(run.cell.key(run.circumstances("digest of the pairs")))
     assert len(keys) == len(OBJECTIVES)
+
+
+def test_an_item_with_other_pixels_under_the_same_id_is_another_item():
+    def digest(pixels, kind=np.asarray):
+        data = data_of("zeroshot")
+        values = [kind(pixels)] * len(data.cohort)
+        images = Items(data.cohort.images.ids, values, "image")
+        return replace(data, cohort=replace(data.cohort, images=images), cache={}).items_digest((3, 0), ("a",))
+
+    dark, light = np.zeros((4, 4), np.uint8), np.full((4, 4), 9, np.uint8)
+    assert digest(dark) == digest(dark.copy()) == digest(dark, Image.fromarray)
+    assert digest(dark) != digest(light)
+    assert digest(dark, Image.fromarray) != digest(light, Image.fromarray)
+    assert digest(dark) != digest(dark.reshape(2, 8))
