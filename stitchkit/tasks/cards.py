@@ -1,0 +1,230 @@
+"""Task cards: what a downstream task is, where its data come from, how it is judged, and what leaks into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from stitchkit.core.errors import DataError, UnknownNameError
+from stitchkit.core.prompts import PromptSet
+from stitchkit.datasets.cohorts import LAYOUTS
+from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
+from stitchkit.storage.path_checks import checked_path
+from stitchkit.storage.toml_files import Flag, Share, Text, read_record, read_toml
+
+ITSELF = "itself"  # of a leak between the splits of one set
+PROMPTS = ("ours", "paper")
+
+Names = Annotated[tuple[Text, ...], Meta(description="a list of texts")]
+
+
+class Leak(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A known way by which items of a task's test split were seen elsewhere.
+
+    Parameters
+    ----------
+    other
+        Name of the set that holds them, in the file ``with``: a task, a layout, or ``"itself"`` where training and test
+        split of the task share them.
+    what
+        Shared items, in words.
+    source
+        Publication that found the leak.
+    """
+
+    other: Text = field(name="with")
+    what: Text
+    source: Text
+
+
+class Splits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Published splits of a task, ``[splits]``.
+
+    Parameters
+    ----------
+    train, test
+        Names of the splits in the set. None, for both: no split is published, and groups are divided.
+    held
+        Share of the groups that are the test items where no split is published, default 0.2.
+    """
+
+    train: Text | None = None
+    test: Text | None = None
+    held: Share = 0.2
+
+    def __post_init__(self) -> None:
+        if (self.train is None) != (self.test is None):
+            raise ValueError("'train' and 'test' are both named, or neither")
+
+
+class PaperPrompts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prompts of the benchmark's authors, ``[paper]``: templates, and the words that fill them.
+
+    Parameters
+    ----------
+    templates
+        Texts with ``{}``.
+    words
+        Class -> its words.
+    """
+
+    templates: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    words: dict[str, Text]
+
+
+class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One downstream task.
+
+    Parameters
+    ----------
+    name, title
+        Key of the task, and its name in print.
+    kind
+        ``"classes"``, ``"retrieval"`` (images and texts) or ``"questions"`` (about images).
+    modality
+        Kind of the images, in words.
+    source, licence, obtain
+        Publication, licence, and the files to fetch with their origin.
+    header
+        Header line of the table, or names of the arrays or folders, as published.
+    layout, reader
+        Name of the layout that reads the set, and settings of its reader.
+    splits
+        Published splits.
+    group
+        What the groups of the set are: ``"patient"``, ``"lesion"``, ``"slide"``; empty where none are published.
+    classes
+        Classes in the spelling of the set; empty for retrieval and questions.
+    multiclass
+        Exactly one class applies to an item. Default: False
+    metric
+        Measure that stands for the task.
+    prompts
+        Name of a shipped prompt set with the same classes; empty for none.
+    paper
+        Prompts of the benchmark's authors, or None.
+    leaks
+        Known leaks.
+    """
+
+    name: Text
+    title: Text
+    kind: Literal["classes", "retrieval", "questions"]
+    modality: Text
+    source: Text
+    licence: Text
+    obtain: Text
+    header: Text
+    layout: Text
+    reader: dict[str, Any] = {}
+    splits: Splits = Splits()
+    group: str = ""
+    classes: Names = ()
+    multiclass: Flag = False
+    metric: Literal["auroc", "accuracy", "balanced_accuracy", "recall@10", "recall@200"]
+    prompts: str = ""
+    paper: PaperPrompts | None = None
+    leaks: tuple[Leak, ...] = ()
+
+    def prompt_set(self, which: str) -> PromptSet | None:
+        """The prompts of the task's classes, in their order; None where the card names none.
+
+        Parameters
+        ----------
+        which
+            ``"ours"``, in the words of the modality, or ``"paper"``, as the benchmark's authors have them.
+
+        Raises
+        ------
+        UnknownNameError
+            For prompts of another name.
+        """
+        if which not in PROMPTS:
+            raise UnknownNameError.of("kind of prompts", which, PROMPTS)
+        if which == "paper":
+            if self.paper is None:
+                return None
+            texts = {
+                one: tuple(template.replace("{}", self.paper.words[one]) for template in self.paper.templates)
+                for one in self.classes
+            }
+            return PromptSet(f"{self.name}, paper", texts, multiclass=self.multiclass)
+        if not self.prompts:
+            return None
+        shipped = read_prompts(self.prompts)
+        positive = {one: shipped.positive[one] for one in self.classes}
+        negative = {one: shipped.negative[one] for one in self.classes if one in shipped.negative}
+        return PromptSet(shipped.name, positive, negative, self.multiclass, shipped.card)
+
+
+def task_names() -> tuple[str, ...]:
+    """Names of the shipped task cards, sorted."""
+    return tuple(sorted(path.stem for path in shipped_tasks().glob("*.toml")))
+
+
+def read_task(name_or_path: str | Path) -> TaskCard:
+    """A shipped task card by name, or one of your own from a TOML file.
+
+    Raises
+    ------
+    UnknownNameError
+        For a name that is not shipped, listing the nearest.
+    DataError
+        For a file that cannot be read, an unknown or missing key (the nearest is listed), a layout or prompt set that
+        there is not, or classes that the prompts do not name, or name otherwise.
+
+    Examples
+    --------
+    >>> read_task("pneumoniamnist").classes
+    ('normal', 'pneumonia')
+    """
+    path = _path_of(name_or_path)
+    card: TaskCard = read_record(read_toml(path), TaskCard, path)
+    _check(card, path)
+    return card
+
+
+def shipped_tasks() -> Path:
+    """The folder of shipped cards: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "anchors" / "tasks"
+    return inside if inside.is_dir() else package.parent / "anchors" / "tasks"
+
+
+def _path_of(name_or_path: str | Path) -> Path:
+    if isinstance(name_or_path, str) and name_or_path in task_names():
+        return shipped_tasks() / f"{name_or_path}.toml"
+    path = checked_path(name_or_path)
+    if path.suffix == ".toml":
+        return path
+    raise UnknownNameError.of("task", str(name_or_path), task_names(), "For a card of your own, give a path to .toml.")
+
+
+def _check(card: TaskCard, path: Path) -> None:
+    """Raise where the card's parts disagree."""
+    if card.layout not in LAYOUTS:
+        raise DataError(str(UnknownNameError.of(f"'layout' of {path}", card.layout, LAYOUTS)))
+    if (card.kind == "classes") != bool(card.classes):
+        raise DataError(f"{path} is of kind {card.kind!r} with {len(card.classes)} classes. Classes are for 'classes'.")
+    if len(set(card.classes)) != len(card.classes):
+        raise DataError(f"a class stands twice in 'classes' of {path}. Name each once.")
+    if card.prompts and card.prompts not in prompt_set_names():
+        raise DataError(str(UnknownNameError.of(f"'prompts' of {path}", card.prompts, prompt_set_names())))
+    if card.prompts:
+        _check_named(card.classes, read_prompts(card.prompts).positive, f"the prompt set {card.prompts!r}", path)
+    if card.paper is not None:
+        _check_named(card.classes, card.paper.words, "'words' of [paper]", path)
+        if extra := [one for one in card.paper.words if one not in card.classes]:
+            raise DataError(f"'words' of [paper] in {path} name {extra[0]!r}, which is none of its classes.")
+        if bare := [one for one in card.paper.templates if "{}" not in one]:
+            raise DataError(f"the template {bare[0]!r} of [paper] in {path} has no {{}} for the class's words.")
+
+
+def _check_named(classes: Sequence[str], named: Mapping[str, Any], what: str, path: Path) -> None:
+    if lacking := [one for one in classes if one not in named]:
+        raise DataError(
+            f"{what} does not name the class {lacking[0]!r} of {path}; it names {', '.join(named)}. Spell them alike."
+        )
