@@ -27,9 +27,11 @@ def prompt_set_names() -> tuple[str, ...]:
     Examples
     --------
     >>> prompt_set_names()  # doctest: +NORMALIZE_WHITESPACE
-    ('brain-mri', 'breast-ultrasound', 'chexpert14', 'chexpert5', 'covid', 'dermoscopy', 'devices', 'fundus-diseases',
-     'fundus-grades', 'histology-colon', 'histology-lymph-node', 'modality', 'nih14', 'nih15', 'phantom',
-     'phantom-unseen', 'projection', 'rsna', 'sex', 'view', 'vindr')
+    ('blood-cells', 'brain-mri', 'breast-ultrasound', 'breast-ultrasound-malignancy', 'chexpert14', 'chexpert5',
+     'covid', 'dermoscopy', 'devices', 'fundus-diseases', 'fundus-grades', 'histology-breast', 'histology-colon',
+     'histology-colon-cancer', 'histology-lung', 'histology-lymph-node', 'histology-prostate', 'kidney-cells',
+     'mammography', 'modality', 'nih14', 'nih15', 'oct', 'organs-ct', 'phantom', 'phantom-unseen', 'pneumonia',
+     'projection', 'rsna', 'sex', 'skin-photographs', 'view', 'vindr')
     """
     return tuple(sorted(path.stem for path in _shipped_folder().glob("*.toml")))
 

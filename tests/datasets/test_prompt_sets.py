@@ -20,7 +20,8 @@ ONE_WORDING = {"nih14", "view"}  # protocols with one fixed sentence a class, to
 NORMAL = {
     "chexpert14": "No Finding", "nih15": "No_Finding", "vindr": "No finding", "fundus-diseases": "N",
     "rsna": "Normal", "covid": "Normal", "breast-ultrasound": "normal", "brain-mri": "no_tumor",
-    "fundus-grades": "0", "histology-lymph-node": "0",
+    "fundus-grades": "0", "histology-lymph-node": "0", "pneumonia": "normal", "oct": "normal",
+    "histology-breast": "Normal",
 }  # fmt: skip
 CLASSES = {
     "chexpert14": (
@@ -44,6 +45,15 @@ CLASSES = {
     "fundus-diseases": ("N", "D", "G", "C", "A", "H", "M"),
     "histology-colon": ("ADI", "BACK", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM"),
     "histology-lymph-node": ("0", "1"),
+    "histology-breast": ("Benign", "InSitu", "Invasive", "Normal"),
+    "histology-lung": ("lung_n", "lung_aca", "lung_scc"),
+    "histology-colon-cancer": ("colon_n", "colon_aca"),
+    "histology-prostate": ("NC", "G3", "G4", "G5"),
+    "skin-photographs": ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK"),
+    "mammography": (
+        "Mass", "Suspicious Calcification", "Asymmetry", "Focal Asymmetry", "Global Asymmetry",
+        "Architectural Distortion", "Skin Thickening", "Skin Retraction", "Nipple Retraction", "Suspicious Lymph Node",
+    ),
 }  # fmt: skip
 
 
