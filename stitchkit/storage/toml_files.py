@@ -221,6 +221,13 @@ class _Faults:
             return f"{key!r} of {self.where} is {_description(key, kind)}; got {value!r}."
         if _records(kind):
             return self.below(key).of_table(value, kind)
+        if (listed := _listed_record(kind)) and isinstance(value, Sequence) and not isinstance(value, str):
+            entries = (self.below(f"{key}, entry {number}") for number in range(1, len(value) + 1))
+            faults = (
+                entry.of_table(one, listed) if isinstance(one, Mapping) else f"{entry.where} is a table; got {one!r}."
+                for entry, one in zip(entries, value, strict=True)
+            )
+            return next((fault for fault in faults if fault), "")
         if inner:
             faults = (self.below(key).of_value(str(name), one, inner) for name, one in value.items())
             return next((fault for fault in faults if fault), "")
@@ -283,6 +290,12 @@ def _records(kind: Any) -> tuple[type[msgspec.Struct], ...]:
     return tuple(one for one in each if isinstance(one, type) and issubclass(one, msgspec.Struct))
 
 
+def _listed_record(kind: Any) -> type[msgspec.Struct] | None:
+    """The record that a list is of; None for another type."""
+    inside = get_args(_bare(kind)) if get_origin(_bare(kind)) in (tuple, list) else ()
+    return next(iter(_records(inside[0])), None) if inside else None
+
+
 def _record_of(content: Mapping[str, Any], kind: Any) -> type[msgspec.Struct] | None:
     """The record that a table is read into; None where its tag is missing or unknown."""
     records = _records(kind)
@@ -296,6 +309,8 @@ def _description(key: str, kind: Any) -> str:
     """The values that a type takes, in words."""
     if _records(kind) or get_origin(_bare(kind)) in (dict, Mapping):
         return f"a table [{key}]"
+    if _listed_record(kind):
+        return f"tables [[{key}]]"
     for one in (kind, *_members(kind)):
         notes = [note.description for note in getattr(one, "__metadata__", ()) if isinstance(note, Meta)]
         if description := next((note for note in notes if note), None):

@@ -161,6 +161,35 @@ def test_a_mistake_is_named_with_file_table_key_and_value(path, name):
     assert str(error.value) == said.format(file=path)
 
 
+class Stack(Record, frozen=True, kw_only=True):
+    arms: tuple[Arm, ...] = ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "[[arms]]\nlayers = 1\n[[arms]]\nlayer = 2",
+            "no key of [arms, entry 2] in {file} is called 'layer'; nearest: layers.",
+        ),
+        ("[[arms]]\nlayers = -1", "'layers' of [arms, entry 1] in {file} is a whole number, 0 or more; got -1."),
+        ("[arms]\nlayers = 1", "'arms' of {file} is tables [[arms]]; got {{'layers': 1}}."),
+        ("arms = [3]", "[arms, entry 1] in {file} is a table; got 3."),
+        ("arms = 'x'", "'arms' of {file} is tables [[arms]]; got 'x'."),
+    ],
+)
+def test_a_mistake_in_a_list_of_tables_is_named_with_its_entry(path, text, said):
+    path.write_text(text)
+    with pytest.raises(DataError) as error:
+        read_record(read_toml(path), Stack, path)
+    assert str(error.value) == said.format(file=path)
+
+
+def test_a_list_of_tables_is_read(path):
+    path.write_text("[[arms]]\nlayers = 1\n[[arms]]")
+    assert read_record(read_toml(path), Stack, path) == Stack(arms=(Arm(layers=1), Arm()))
+
+
 def test_changes_are_made_table_by_table():
     content = {"a": 1, "t": {"b": 2, "c": 3}}
     assert merge(content, {"t": {"b": None, "d": 4}, "u": {"e": 5}}) == {"a": 1, "t": {"c": 3, "d": 4}, "u": {"e": 5}}
