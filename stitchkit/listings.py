@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def listing(kind: str) -> list[dict[str, str]]:
     Parameters
     ----------
     kind
-        One of ``KINDS``: ``"prompts"``, ``"families"``, ``"solvers"`` or ``"layouts"``.
+        One of ``KINDS``: ``"prompts"``, ``"families"``, ``"solvers"``, ``"layouts"``, ``"objectives"`` or ``"tasks"``.
 
     Raises
     ------
@@ -39,8 +39,7 @@ def _prompts() -> dict[str, str]:
 
     sets = [read_prompts(name) for name in prompt_set_names()]
     return {
-        one.name: f"{one.card['modality']}: {counted(len(one.classes), 'class', 'classes')}, "
-        f"{', '.join(one.classes[:4])}{', ...' if len(one.classes) > 4 else ''}"
+        one.name: f"{one.card['modality']}: {counted(len(one.classes), 'class', 'classes')}, {_first_of(one.classes)}"
         for one in sets
     }
 
@@ -63,12 +62,39 @@ def _layouts() -> dict[str, str]:
     return _first_lines(LAYOUTS)
 
 
+def _objectives() -> dict[str, str]:
+    from stitchkit.training.objectives import OBJECTIVES
+
+    return _first_lines(OBJECTIVES)
+
+
+def _tasks() -> dict[str, str]:
+    from stitchkit.core.wording import counted
+    from stitchkit.tasks.cards import read_task, task_names
+
+    what = {"retrieval": "images and texts", "questions": "questions about images"}
+    cards = [read_task(name) for name in task_names()]
+    return {
+        one.name: f"{one.title}, {one.modality}: "
+        + (counted(len(one.classes), "class", "classes") if one.classes else what[one.kind])
+        for one in cards
+    }
+
+
 KINDS: Mapping[str, Callable[[], dict[str, str]]] = {
     "prompts": _prompts,
     "families": _families,
     "solvers": _solvers,
     "layouts": _layouts,
+    "objectives": _objectives,
+    "tasks": _tasks,
 }
+
+
+def _first_of(names: Sequence[str], most: int = 4, width: int = 60) -> str:
+    """The first names, as many as fit a line and not more than ``most``; dots for the others."""
+    shown = max(k for k in range(1, most + 1) if k == 1 or len(", ".join(names[:k])) <= width)
+    return ", ".join(names[:shown]) + (", ..." if len(names) > shown else "")
 
 
 def _first_lines(table: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ FLOORS = (
     {"embedding", "alignment"},
     {"zero_shot", "text_search", "stitching", "head_names", "evaluation"},
     {"training", "scale", "estimators", "reports", "exports", "persistence", "fitting", "tasks"},
-    {"studies"},
+    {"studies", "listings"},
     {"cli", "app"},
     {"__main__"},
 )  # a room imports from lower floors only; rooms of one floor do not see each other

@@ -10,14 +10,18 @@ from stitchkit.core.errors import UnknownNameError
 from stitchkit.datasets.cohorts import LAYOUTS
 from stitchkit.datasets.prompt_sets import prompt_set_names
 from stitchkit.encoders import ENCODERS
-from stitchkit.reports.listings import KINDS, listing
+from stitchkit.listings import KINDS, listing
 from stitchkit.solvers import SOLVERS
+from stitchkit.tasks.cards import task_names
+from stitchkit.training.objectives import OBJECTIVES
 
 TABLES = {
     "prompts": prompt_set_names(),
     "families": ENCODERS,
     "solvers": SOLVERS,
     "layouts": LAYOUTS,
+    "objectives": OBJECTIVES,
+    "tasks": task_names(),
 }
 
 
@@ -34,14 +38,22 @@ def test_the_command_names_the_kinds_there_are():
         listing("solver")
 
 
-def test_no_library_is_imported_for_a_list():
+def test_a_task_is_listed_with_its_title_modality_and_number_of_classes():
+    rows = {row["name"]: row["is"] for row in listing("tasks")}
+    assert rows["pneumoniamnist"] == "PneumoniaMNIST, chest X-ray of children: 2 classes"
+    assert rows["roco"].endswith(": images and texts")
+    assert rows["vqa-rad"].endswith(": questions about images")
+
+
+@pytest.mark.parametrize(("kind", "first"), [("families", "demo"), ("objectives", "clip"), ("tasks", "bach")])
+def test_no_library_is_imported_for_a_list(kind, first):
     code = (
         "import sys; from stitchkit.cli.main import app\n"
-        "try: app(['list', 'families'])\n"
+        f"try: app(['list', {kind!r}])\n"
         "except SystemExit as end: assert not end.code\n"
         "found = {'torch', 'timm', 'transformers', 'open_clip'} & set(sys.modules)\n"
         "sys.exit(str(found) if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].startswith("demo")
+    assert done.stdout.splitlines()[0].startswith(first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,12 +12,17 @@ from msgspec import Meta, Struct, field
 from stitchkit.core.errors import DataError, UnknownNameError
 from stitchkit.core.prompts import PromptSet
 from stitchkit.datasets.cohorts import LAYOUTS
-from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts
+from stitchkit.datasets.prompt_sets import prompt_set_names, read_prompts, subset
 from stitchkit.storage.path_checks import checked_path
-from stitchkit.storage.toml_files import Flag, Share, Text, read_record, read_toml
+from stitchkit.storage.toml_files import AtLeastOne, Flag, Share, Text, read_record, read_toml
 
 ITSELF = "itself"  # of a leak between the splits of one set
 PROMPTS = ("ours", "paper")
+METRICS = {  # kind of task -> measures that can stand for it, the usual one first
+    "classes": ("auroc", "accuracy", "balanced_accuracy"),
+    "retrieval": ("recall@10", "recall@200"),
+    "questions": ("accuracy",),
+}
 
 Names = Annotated[tuple[Text, ...], Meta(description="a list of texts")]
 
@@ -27,8 +33,9 @@ class Leak(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Parameters
     ----------
     other
-        Name of the set that holds them, in the file ``with``: a task, a layout, or ``"itself"`` where training and test
-        split of the task share them.
+        Name of the set that holds them, in the file ``with``: a task, a layout, another set in words, or ``"itself"``
+        where training and test split of the task share them. A name in small letters without spaces must be one of
+        these keys.
     what
         Shared items, in words.
     source
@@ -86,16 +93,20 @@ class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ``"classes"``, ``"retrieval"`` (images and texts) or ``"questions"`` (about images).
     modality
         Kind of the images, in words.
+    images
+        Number of images as published, of all splits, or None where it varies between copies.
     source, licence, obtain
         Publication, licence, and the files to fetch with their origin.
     header
         Header line of the table, or names of the arrays or folders, as published.
+    description
+        Caveats, and what was not verified; default empty.
     layout, reader
         Name of the layout that reads the set, and settings of its reader.
     splits
         Published splits.
     group
-        What the groups of the set are: ``"patient"``, ``"lesion"``, ``"slide"``; empty where none are published.
+        Unit of the groups of the set: ``"patient"``, ``"lesion"``, ``"slide"``; empty where none are published.
     classes
         Classes in the spelling of the set; empty for retrieval and questions.
     multiclass
@@ -104,6 +115,8 @@ class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Measure that stands for the task.
     prompts
         Name of a shipped prompt set with the same classes; empty for none.
+    prompt_classes
+        Class -> its name in that prompt set, for all classes or none. Default: the same names.
     paper
         Prompts of the benchmark's authors, or None.
     leaks
@@ -118,6 +131,8 @@ class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     licence: Text
     obtain: Text
     header: Text
+    description: str = ""
+    images: AtLeastOne | None = None
     layout: Text
     reader: dict[str, Any] = {}
     splits: Splits = Splits()
@@ -126,6 +141,7 @@ class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     multiclass: Flag = False
     metric: Literal["auroc", "accuracy", "balanced_accuracy", "recall@10", "recall@200"]
     prompts: str = ""
+    prompt_classes: dict[str, Text] = {}
     paper: PaperPrompts | None = None
     leaks: tuple[Leak, ...] = ()
 
@@ -154,10 +170,11 @@ class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             return PromptSet(f"{self.name}, paper", texts, multiclass=self.multiclass)
         if not self.prompts:
             return None
-        shipped = read_prompts(self.prompts)
-        positive = {one: shipped.positive[one] for one in self.classes}
-        negative = {one: shipped.negative[one] for one in self.classes if one in shipped.negative}
-        return PromptSet(shipped.name, positive, negative, self.multiclass, shipped.card)
+        named = {one: self.prompt_classes.get(one, one) for one in self.classes}
+        shipped = subset(read_prompts(self.prompts), tuple(named.values()))
+        positive = {one: shipped.positive[name] for one, name in named.items()}
+        negative = {one: shipped.negative[name] for one, name in named.items() if name in shipped.negative}
+        return PromptSet(shipped.name, positive, negative, shipped.multiclass, shipped.card)
 
 
 def task_names() -> tuple[str, ...]:
@@ -209,18 +226,53 @@ def _check(card: TaskCard, path: Path) -> None:
         raise DataError(str(UnknownNameError.of(f"'layout' of {path}", card.layout, LAYOUTS)))
     if (card.kind == "classes") != bool(card.classes):
         raise DataError(f"{path} is of kind {card.kind!r} with {len(card.classes)} classes. Classes are for 'classes'.")
+    if card.metric not in METRICS[card.kind]:
+        raise DataError(str(UnknownNameError.of(f"'metric' of {path}, {card.kind}", card.metric, METRICS[card.kind])))
     if len(set(card.classes)) != len(card.classes):
         raise DataError(f"a class stands twice in 'classes' of {path}. Name each once.")
-    if card.prompts and card.prompts not in prompt_set_names():
-        raise DataError(str(UnknownNameError.of(f"'prompts' of {path}", card.prompts, prompt_set_names())))
+    if card.kind != "classes" and (card.prompts or card.paper is not None):
+        raise DataError(f"{path} is of kind {card.kind!r} and has prompts, which name classes. Take them out.")
     if card.prompts:
-        _check_named(card.classes, read_prompts(card.prompts).positive, f"the prompt set {card.prompts!r}", path)
+        _check_shipped(card, path)
     if card.paper is not None:
-        _check_named(card.classes, card.paper.words, "'words' of [paper]", path)
-        if extra := [one for one in card.paper.words if one not in card.classes]:
-            raise DataError(f"'words' of [paper] in {path} name {extra[0]!r}, which is none of its classes.")
-        if bare := [one for one in card.paper.templates if "{}" not in one]:
-            raise DataError(f"the template {bare[0]!r} of [paper] in {path} has no {{}} for the class's words.")
+        _check_paper(card, card.paper, path)
+    keys = (ITSELF, *task_names(), *LAYOUTS)
+    for leak in card.leaks:
+        if re.fullmatch(r"[a-z0-9-]+", leak.other) and leak.other not in keys:
+            hint = "Another set is named in words."
+            raise DataError(str(UnknownNameError.of(f"'with' of [[leaks]] in {path}", leak.other, keys, hint)))
+
+
+def _check_shipped(card: TaskCard, path: Path) -> None:
+    """Raise unless the shipped prompts are there, name the classes, and agree on how many apply."""
+    if card.prompts not in prompt_set_names():
+        raise DataError(str(UnknownNameError.of(f"'prompts' of {path}", card.prompts, prompt_set_names())))
+    shipped = read_prompts(card.prompts)
+    if card.prompt_classes and sorted(card.prompt_classes) != sorted(card.classes):
+        raise DataError(
+            f"[prompt_classes] of {path} has {', '.join(card.prompt_classes)}; the classes are "
+            f"{', '.join(card.classes)}. Give each its name in the prompt set, or leave the table out."
+        )
+    names = tuple(card.prompt_classes.get(one, one) for one in card.classes)
+    _check_named(names, shipped.positive, f"the prompt set {card.prompts!r}", path)
+    if len(set(names)) != len(names):
+        raise DataError(f"two classes of {path} have one name in [prompt_classes]. Prompts must tell classes apart.")
+    if shipped.multiclass != card.multiclass:
+        raise DataError(
+            f"'multiclass' of {path} is {str(card.multiclass).lower()}, that of the prompt set {card.prompts!r} is "
+            f"{str(shipped.multiclass).lower()}. Take prompts that agree on how many classes apply to an item."
+        )
+
+
+def _check_paper(card: TaskCard, paper: PaperPrompts, path: Path) -> None:
+    """Raise unless the words are those of the classes, differ, and have a place in every template."""
+    _check_named(card.classes, paper.words, "'words' of [paper]", path)
+    if extra := [one for one in paper.words if one not in card.classes]:
+        raise DataError(f"'words' of [paper] in {path} name {extra[0]!r}, which is none of its classes.")
+    if len(set(paper.words.values())) != len(paper.words):
+        raise DataError(f"two classes have the same 'words' of [paper] in {path}. Prompts must tell classes apart.")
+    if bare := [one for one in paper.templates if "{}" not in one]:
+        raise DataError(f"the template {bare[0]!r} of [paper] in {path} has no {{}} for the class's words.")
 
 
 def _check_named(classes: Sequence[str], named: Mapping[str, Any], what: str, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``stitchkit list``: names of prompt sets, encoder families, solvers and layouts of data sets."""
+"""``stitchkit list``: names of prompt sets, encoder families, solvers, layouts of data sets, objectives and tasks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from stitchkit.cli import options as o
 from stitchkit.cli.options import flat, only
 
-KINDS = ("prompts", "families", "solvers", "layouts")
+KINDS = ("prompts", "families", "solvers", "layouts", "objectives", "tasks")
 
 
 @flat
@@ -18,10 +18,10 @@ def list_names(
     *,
     output: Annotated[o.Output, only("ctx", "json", "quiet", "verbose")],
 ) -> None:
-    """List the names of shipped prompt sets, encoder families, solvers or layouts of data sets."""
+    """List the names of shipped prompt sets, encoder families, solvers, layouts of data sets, objectives or tasks."""
     from stitchkit.cli.console import Console
     from stitchkit.core.text_tables import text_table
-    from stitchkit.reports.listings import listing
+    from stitchkit.listings import listing
 
     console = Console.of(output)
     rows = listing(kind)
