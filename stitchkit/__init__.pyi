@@ -89,6 +89,8 @@ from stitchkit.storage.scores import read_scores as read_scores
 from stitchkit.storage.scores import write_scores as write_scores
 from stitchkit.studies.prompt_sensitivity import prompt_sensitivity as prompt_sensitivity
 from stitchkit.studies.study import study as study
+from stitchkit.tasks.cards import read_task as read_task
+from stitchkit.tasks.exam import exam as exam
 from stitchkit.text_search.search import search as search
 from stitchkit.training.binding.tune_binding import tune_binding as tune_binding
 from stitchkit.training.fusion.fuse import fuse as fuse

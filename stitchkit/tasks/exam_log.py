@@ -1,0 +1,112 @@
+"""Finished sittings of an exam, so that a stopped one goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec import to_builtins
+
+from stitchkit.core.errors import DataError
+from stitchkit.core.plain_values import plain
+from stitchkit.core.strict_json import parse_json
+from stitchkit.metrics.bootstrap import Interval
+from stitchkit.storage.atomic_writes import write_text
+from stitchkit.storage.digests import sha256_of
+from stitchkit.tasks.candidates import Candidate
+from stitchkit.tasks.results import ExamRow, Sitting, TaskFacts
+from stitchkit.tasks.sitting import ExamSettings
+from stitchkit.tasks.task_data import TaskData
+
+RESULTS = "results.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExamLog:
+    """Sittings by a key of all that decides them: fingerprints, card, items with their labels, and settings.
+
+    Parameters
+    ----------
+    file
+        Their file; None where nothing is kept.
+    sittings
+        Key -> sitting in plain values.
+    """
+
+    file: Path | None
+    sittings: dict[str, Any]
+
+    @classmethod
+    def of(cls, out: str | Path | None) -> ExamLog:
+        """The log in a folder, or an empty one.
+
+        Raises
+        ------
+        DataError
+            For a file that holds something else.
+        """
+        file = None if out is None else Path(out) / RESULTS
+        if file is None or not file.is_file():
+            return cls(file, {})
+        try:
+            known = parse_json(file.read_bytes())["sittings"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{file} holds no results of an exam. Move it away, or name another folder.") from error
+        return cls(file, known)
+
+    def key(self, one: Candidate, task: TaskData, settings: ExamSettings) -> str:
+        """The key of a sitting; empty for an encoder that cannot be told from others of its name."""
+        from stitchkit import __version__
+
+        fingerprints = one.fingerprint
+        if fingerprints["images"] is None:
+            return ""
+        sides = [[side.images.ids.tolist(), side.labels.values.tolist(), _groups(side)]
+                 for side in (task.train, task.test, task.crossing)]  # fmt: skip
+        content = [one.name, fingerprints, to_builtins(task.card), asdict(settings), __version__, plain(sides)]
+        return sha256_of(json.dumps(content, sort_keys=True).encode())
+
+    def read(self, key: str) -> Sitting | None:
+        """The sitting of a key, or None."""
+        if not key or key not in self.sittings:
+            return None
+        sitting = self.sittings[key]
+        rows = [
+            ExamRow(
+                one["encoder"], one["task"], one["way"],
+                {name: _interval(value) for name, value in one["measures"].items()},
+                None if one["difference"] is None else _interval(one["difference"]),
+            )
+            for one in sitting["rows"]
+        ]  # fmt: skip
+        plain_facts = sitting["facts"]
+        beside = {
+            key: None if plain_facts[key] is None else _interval(plain_facts[key]) for key in ("chance", "metadata")
+        }
+        facts = TaskFacts(**{**plain_facts, "notes": tuple(plain_facts["notes"]), **beside})
+        return Sitting(facts, tuple(rows), tuple(sitting["notes"]))
+
+    def keep(self, key: str, sitting: Sitting) -> None:
+        """Write a sitting, whole or not at all."""
+        self.sittings[key or f"{len(self.sittings)}"] = plain({
+            "facts": asdict(sitting.facts),
+            "rows": [{"encoder": one.encoder, "task": one.task, "way": one.way, "measures": one.measures,
+                      "difference": one.difference} for one in sitting.rows],
+            "notes": sitting.notes,
+        })  # fmt: skip
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(self.file, json.dumps({"sittings": self.sittings}, indent=1) + "\n")
+
+
+def _groups(side: Any) -> list[str] | None:
+    groups = side.labels.groups
+    return None if groups is None else [str(one) for one in groups]
+
+
+def _interval(values: Sequence[float | None]) -> Interval:
+    return Interval(*(math.nan if one is None else float(one) for one in values))

@@ -1,0 +1,202 @@
+"""The exam on phantoms: the same numbers as by hand, splits that share no patient, and sittings that are kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import stitchkit as sk
+from stitchkit.core.errors import DataError, InputError, UnknownNameError
+from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
+from stitchkit.tasks import exam as exam_file
+from stitchkit.tasks.cards import read_task
+from stitchkit.tasks.exam import exam
+from stitchkit.tasks.sitting import STRENGTHS
+
+CARD = """
+name = "films"
+title = "Phantom films"
+kind = "classes"
+modality = "phantom"
+source = "drawn by the tests"
+licence = "Apache-2.0"
+obtain = "drawn by the tests"
+header = "path,text,patient,split"
+layout = "table"
+classes = {classes}
+metric = "auroc"
+prompts = "phantom"
+[reader]
+text = "text"
+patient = "patient"
+split = "split"
+classes = {classes}
+columns = ["age"]
+[splits]
+train = "train"
+test = "test"
+"""
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """A folder with a set of films and its card; the first two training films are of patients of the test."""
+    data = tmp_path_factory.mktemp("data")
+    (data / "films").mkdir()
+    drawn = make_phantoms(240, seed=5)
+    with (data / "films" / "manifest.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "text", "patient", "split", "age", *FINDINGS])
+        for i in range(len(drawn.images)):
+            Image.fromarray(np.asarray(drawn.images[i])).save(data / "films" / f"{i}.png")
+            patient = f"p{i}" if i > 1 else f"p{238 + i}"
+            table.writerow([f"{i}.png", drawn.reports[i], patient, "train" if i < 140 else "test", i % 7,
+                            *drawn.labels[i].astype(int)])  # fmt: skip
+    card = data / "films.toml"
+    card.write_text(CARD.replace("{classes}", json.dumps(list(FINDINGS))))
+    return data, card
+
+
+@pytest.fixture(scope="module")
+def sat(films, tmp_path_factory):
+    out = tmp_path_factory.mktemp("sat")
+    data, card = films
+    found = exam("demo:general", [card], data, out=out, shots=(1, 3), draws=4, store=None, progress=False)
+    return found, out
+
+
+def test_the_probe_is_that_of_the_library_on_training_items_of_other_patients(sat, films):
+    data, card = films
+    found, _ = sat
+    task = read_task(card)
+    cohort = sk.read_cohort("table", data / "films", **task.reader)
+    rows = np.flatnonzero(cohort.split == "train")[2:]
+    encoder = sk.load_encoder("demo:general")
+    vectors = sk.embed(encoder, cohort.images, store=None, progress=False)
+    probe = sk.fit_probe(vectors.take(rows), cohort.labels.take(rows), strengths=STRENGTHS)
+    test = np.flatnonzero(cohort.split == "test")
+    judged = sk.evaluate(probe.scores(vectors.take(test)), cohort.labels, progress=False)
+    row = found.of("demo:general", "films", "probe")
+    assert row.measures["auroc"] == pytest.approx(judged.main.macro)
+    facts = found.tasks["films"]
+    assert (facts.train, facts.test) == (138, 100)
+    assert any("2 training items left out" in note for note in facts.notes)
+    assert found.of("demo:general", "films", "probe, leaking items in") is not None
+
+
+def test_every_way_is_judged_and_an_encoder_without_texts_has_no_zero_shot(sat):
+    found, _ = sat
+    assert found.ways[:3] == ["probe", "probe, leaking items in", "nearest items"]
+    assert found.tasks["films"].chance.value == 0.5
+    assert "chance 0.500" in str(found)
+    assert "metadata only" in str(found)
+    assert [way for way in found.ways if "of each class" in way] == ["1 of each class, draws", "3 of each class, draws"]
+    assert not any("zero-shot" in way for way in found.ways)
+    assert any("no zero-shot" in note for note in found.notes)
+    assert "films (auroc)" in str(found)
+
+
+def test_a_sitting_is_kept_and_read_back_the_same(sat, films, monkeypatch):
+    data, card = films
+    found, out = sat
+    monkeypatch.setattr(exam_file, "sit", lambda *_: pytest.fail("the encoder sat again"))
+    again = exam("demo:general", [card], data, out=out, shots=(1, 3), draws=4, store=None, progress=False)
+    assert str(again) == str(found)
+    assert again.to_dict() == found.to_dict()
+
+
+def test_another_encoder_setting_or_label_sits_anew(sat, films, monkeypatch):
+    class SatAnewError(Exception):
+        pass
+
+    def sit(*_):
+        raise SatAnewError
+
+    data, card = films
+    _, out = sat
+    monkeypatch.setattr(exam_file, "sit", sit)
+    for change in ({"encoders": "demo:medical"}, {"seed": 1}, {"shots": (2,)}):
+        settings = {"encoders": "demo:general", "shots": (1, 3), "draws": 4, **change}
+        with pytest.raises(SatAnewError):
+            exam(tasks=[card], data=data, out=out, store=None, progress=False, **settings)
+
+
+def test_a_stitched_model_is_named_by_text_and_probed_behind_its_map(films, tmp_path):
+    data, card = films
+    anchors = sk.read_anchors("phantoms-500")
+    images, text = sk.load_encoder("demo:general"), sk.load_encoder("demo:text")
+    rows = range(120)
+    x, y = (sk.embed(one, items.take(np.asarray(rows)), store=None, progress=False)
+            for one, items in ((images, anchors.source_items), (text, anchors.target_items)))  # fmt: skip
+    alignment = sk.align(x, y, solver=sk.Ridge(0.1), progress=False)
+    model = sk.stitch(images, alignment, target_name="demo:text")
+    sk.save(model, tmp_path / "stitched")
+    found = exam(["demo:general", tmp_path / "stitched"], [card], data, shots=(1,), draws=2, store=None, progress=False)
+    name = str(tmp_path / "stitched")
+    cohort = sk.read_cohort("table", data / "films", **read_task(card).reader).part("test")
+    head = sk.zeroshot(alignment, text, sk.read_prompts("phantom"), store=None)
+    vectors = sk.embed(images, cohort.images, store=None, progress=False)
+    judged = sk.evaluate(head.scores(vectors), cohort.labels, progress=False)
+    assert found.of(name, "films", "zero-shot, ours").measures["auroc"] == pytest.approx(judged.main.macro)
+    assert found.of("demo:general", "films", "zero-shot, ours") is None
+    probes = [found.of(one, "films", "probe").measures["auroc"].value for one in ("demo:general", name)]
+    assert probes[0] != probes[1]
+
+
+def changed(card, tmp_path, *changes):
+    text = card.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path = tmp_path / "card.toml"
+    path.write_text(text)
+    return path
+
+
+def test_groups_are_divided_where_no_split_is_published(films, tmp_path):
+    from stitchkit.tasks.task_data import open_task
+
+    data, card = films
+    path = changed(card, tmp_path, ('split = "split"\n', ""), ('train = "train"\ntest = "test"', "held = 0.25"))
+    task = open_task(read_task(path), data / "films")
+    sides = [set(one.labels.groups.tolist()) for one in (task.train, task.test)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == round(0.25 * len(sides[0] | sides[1]))
+
+
+def test_mistakes_are_named_before_an_encoder_is_loaded(films, tmp_path):
+    data, card = films
+    with pytest.raises(UnknownNameError, match="'film'"):
+        exam("demo:general", ["film"], data)
+    with pytest.raises(DataError, match="no task can be sat: films: its data are not there"):
+        exam("demo:general", [card], tmp_path)
+    with pytest.raises(InputError, match="one name"):
+        exam("demo:general", [card, card], data)
+    with pytest.raises(InputError, match="needs encoders and tasks"):
+        exam([], [card], data)
+    lacking = changed(card, tmp_path, ('classes = ["', 'classes = ["gout", "'), ('prompts = "phantom"\n', ""))
+    with pytest.raises(DataError, match="has no class 'gout'"):
+        exam("none:such", [lacking], data)
+
+
+def test_an_encoder_of_texts_is_refused(films):
+    data, card = films
+    with pytest.raises(InputError, match="reads texts, and the tasks are about images"):
+        exam("demo:text", [card], data)
+
+
+def test_test_items_that_a_map_was_fitted_on_are_named(films, tmp_path):
+    data, card = films
+    cohort = sk.read_cohort("table", data / "films", **read_task(card).reader)
+    rows = np.arange(100, 160)  # twenty of them test items
+    images, text = sk.load_encoder("demo:general"), sk.load_encoder("demo:text")
+    x, y = (sk.embed(one, items.take(rows), store=None, progress=False)
+            for one, items in ((images, cohort.images), (text, cohort.texts)))  # fmt: skip
+    alignment = sk.align(x, y, groups=cohort.labels.groups[rows], solver=sk.Ridge(0.1), progress=False)
+    model = sk.stitch(images, alignment, target_name="demo:text")
+    result = exam(model, [card], data, shots=(), draws=1, store=None, progress=False)
+    assert any("LEAKAGE: the map was fitted on 20 of these items" in note for note in result.notes), result.notes
