@@ -28,6 +28,7 @@ COMMANDS = {  # in the order of the help; a command is imported when it is asked
     "calibrate": "stitchkit.cli.commands.calibrate:calibrate",
     "diagnose": "stitchkit.cli.commands.diagnose:diagnose",
     "compare": "stitchkit.cli.commands.compare:compare",
+    "exam": "stitchkit.cli.commands.exam:exam",
     "gate": "stitchkit.cli.commands.gate:gate",
     "study": "stitchkit.cli.commands.study:study",
     "train": "stitchkit.cli.commands.train:train",
