@@ -1,0 +1,1 @@
+"""The exam on real images: cards, and the candidates that sit it."""
