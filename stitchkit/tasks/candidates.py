@@ -95,8 +95,10 @@ def candidate(
         raise InputError(
             f"{encoder.name!r} reads {encoder.modality}s, and the tasks are about images. Name an encoder of images."
         )
-    if not getattr(encoder, "pair", None) or not isinstance(subject, str):
+    if not getattr(encoder, "pair", None):
         return Candidate(encoder.name, encoder)
+    if not isinstance(subject, str):
+        return Candidate(encoder.name, encoder, remark="it is half of a pair that was given without its name")
     name = EncoderName.parse(subject)
     text = load_encoder(
         str(replace(name, options={**name.options, "modality": "text"})), device=device, trust_python=trust_python

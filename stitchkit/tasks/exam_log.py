@@ -12,8 +12,11 @@ from typing import Any
 from msgspec import to_builtins
 
 from stitchkit.core.errors import DataError
+from stitchkit.core.items import Items
 from stitchkit.core.plain_values import plain
 from stitchkit.core.strict_json import parse_json
+from stitchkit.datasets.content_keys import content_key
+from stitchkit.datasets.image_files import file_and_choice
 from stitchkit.metrics.bootstrap import Interval
 from stitchkit.storage.atomic_writes import write_text
 from stitchkit.storage.digests import sha256_of
@@ -65,7 +68,7 @@ class ExamLog:
         fingerprints = one.fingerprint
         if fingerprints["images"] is None:
             return ""
-        sides = [[side.images.ids.tolist(), side.labels.values.tolist(), _groups(side)]
+        sides = [[side.images.ids.tolist(), side.labels.values.tolist(), _groups(side), _contents(side.images)]
                  for side in (task.train, task.test, task.crossing)]  # fmt: skip
         content = [one.name, fingerprints, to_builtins(task.card), asdict(settings), __version__, plain(sides)]
         return sha256_of(json.dumps(content, sort_keys=True).encode())
@@ -101,6 +104,19 @@ class ExamLog:
         if self.file is not None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             write_text(self.file, json.dumps({"sittings": self.sittings}, indent=1) + "\n")
+
+
+def _contents(items: Items) -> list[Any]:
+    """Marks of what the items hold: size and time of files, digests of images in memory."""
+    marks: list[Any] = []
+    for value in items.values:
+        if isinstance(value, str | Path):
+            path, choice = file_and_choice(value)
+            facts = path.stat()
+            marks.append([choice, facts.st_size, facts.st_mtime_ns])
+        else:
+            marks.append(content_key(value, items.modality).hex())
+    return marks
 
 
 def _groups(side: Any) -> list[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -125,6 +126,22 @@ def test_another_encoder_setting_or_label_sits_anew(sat, films, monkeypatch):
             exam(tasks=[card], data=data, out=out, store=None, progress=False, **settings)
 
 
+def test_other_pixels_under_the_same_ids_sit_anew(films, tmp_path):
+    from stitchkit.tasks.candidates import candidate
+    from stitchkit.tasks.exam_log import ExamLog
+    from stitchkit.tasks.sitting import ExamSettings
+    from stitchkit.tasks.task_data import open_task
+
+    data, card = films
+    shutil.copytree(data / "films", tmp_path / "films")
+    log, one, settings = ExamLog.of(None), candidate("demo:general"), ExamSettings((1,), 1, 0)
+    task = open_task(read_task(card), tmp_path / "films")
+    before = log.key(one, task, settings)
+    assert log.key(one, task, settings) == before
+    Image.new("L", (20, 20)).save(tmp_path / "films" / "150.png")
+    assert log.key(one, task, settings) != before
+
+
 def test_a_stitched_model_is_named_by_text_and_probed_behind_its_map(films, tmp_path):
     data, card = films
     anchors = sk.read_anchors("phantoms-500")
@@ -200,3 +217,21 @@ def test_test_items_that_a_map_was_fitted_on_are_named(films, tmp_path):
     model = sk.stitch(images, alignment, target_name="demo:text")
     result = exam(model, [card], data, shots=(), draws=1, store=None, progress=False)
     assert any("LEAKAGE: the map was fitted on 20 of these items" in note for note in result.notes), result.notes
+
+
+def test_images_in_an_archive_sit_by_a_shipped_card(tmp_path):
+    """PneumoniaMNIST's archive in miniature: bright images are pneumonia, so that a probe is right."""
+    rng, arrays = np.random.default_rng(0), {}
+    for split, count in (("train", 60), ("val", 10), ("test", 40)):
+        labels = np.arange(count) % 2
+        arrays[f"{split}_images"] = (60 + 90 * labels[:, None, None] + rng.integers(0, 40, (count, 28, 28))).astype(
+            np.uint8
+        )
+        arrays[f"{split}_labels"] = labels[:, None].astype(np.uint8)
+    (tmp_path / "pneumoniamnist").mkdir()
+    np.savez(tmp_path / "pneumoniamnist" / "pneumoniamnist_224.npz", **arrays)
+    result = exam("demo:general", ["pneumoniamnist"], tmp_path, out=tmp_path / "out", shots=(1,), draws=2, store=None,
+                  progress=False)  # fmt: skip
+    assert result.of("demo:general", "pneumoniamnist", "probe").measures["auroc"].value == 1.0
+    assert result.tasks["pneumoniamnist"].test == 40
+    assert (tmp_path / "out" / "results.json").is_file()
