@@ -10,7 +10,7 @@ import numpy as np
 from stitchkit.metrics.bootstrap import Interval
 
 LEVEL, POWER = 0.05, 0.8
-ROUNDING = 1e-12  # spread of equal values, relative to them
+ROUNDING = 1e-12  # spread of equal values: measures are shares, up to 1
 NODES = 500  # of the distribution of a variance between seeds
 
 
@@ -117,5 +117,5 @@ def seeded_mean(each: np.ndarray, resamples: np.ndarray, people: int) -> SeededM
     if count < 2:
         return SeededMean(value, math.nan, math.nan, count, people)
     parts = float(np.var(each, ddof=1)) / count, float(np.var(resamples, ddof=1))
-    seeds, patients = (0.0 if math.sqrt(one) <= ROUNDING * abs(value) else one for one in parts)
+    seeds, patients = (0.0 if math.sqrt(one) <= ROUNDING * max(abs(value), 1.0) else one for one in parts)
     return SeededMean(value, seeds, patients, count, people)

@@ -47,11 +47,12 @@ class Candidate:
     @property
     def fingerprint(self) -> Mapping[str, str | None]:
         """What decides the candidate's scores: fingerprints of its encoders and of its map."""
-        return {
-            "images": self.encoder.space.fingerprint,
-            "texts": None if self.text is None else self.text.space.fingerprint,
-            "map": None if self.alignment is None else self.alignment.source_map.target.fingerprint,
-        }
+        fingerprints = {"images": self.encoder.space.fingerprint}
+        if self.text is not None:
+            fingerprints["texts"] = self.text.space.fingerprint
+        if self.alignment is not None:
+            fingerprints["map"] = self.alignment.source_map.target.fingerprint
+        return fingerprints
 
     def features(self, vectors: Embeddings) -> Embeddings:
         """What probes read: the encoder's own vectors, or those behind the map of a stitched one."""
@@ -83,7 +84,9 @@ def candidate(
         For an encoder that reads no images.
     """
     if isinstance(subject, StitchedModel):
-        return _model_candidate(subject, repr(subject), device, trust_python)
+        source = "vectors" if subject.encoder is None else subject.encoder.name
+        called = f"{source} to {subject.target_name or subject.alignment.target.name}"
+        return _model_candidate(subject, called, device, trust_python)
     if isinstance(subject, str | Path) and Path(subject).is_dir():
         read_stitched(Path(subject))  # refuses other folders
         model = load_stitched(subject, device=device, trust_python=trust_python)

@@ -111,6 +111,9 @@ class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Classes in the spelling of the set; empty for retrieval and questions.
     multiclass
         Exactly one class applies to an item. Default: False
+    metadata
+        Columns of the reader that are known before the picture is read, such as age and sex: what they reach alone
+        stands beside the scores. None by default, as many columns are readings of the picture.
     metric
         Measure that stands for the task.
     prompts
@@ -138,6 +141,7 @@ class TaskCard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     splits: Splits = Splits()
     group: str = ""
     classes: Names = ()
+    metadata: Names = ()
     multiclass: Flag = False
     metric: Literal["auroc", "accuracy", "balanced_accuracy", "recall@10", "recall@200"]
     prompts: str = ""
@@ -241,6 +245,8 @@ def _check(card: TaskCard, path: Path) -> None:
         if re.fullmatch(r"[a-z0-9-]+", leak.other) and leak.other not in keys:
             hint = "Another set is named in words."
             raise DataError(str(UnknownNameError.of(f"'with' of [[leaks]] in {path}", leak.other, keys, hint)))
+    if card.kind == "classes" and card.multiclass and len(card.classes) < 2:
+        raise DataError(f"{path} is 'multiclass' with a single class. Name those that exclude each other.")
 
 
 def _check_shipped(card: TaskCard, path: Path) -> None:

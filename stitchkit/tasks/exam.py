@@ -82,34 +82,44 @@ def exam(
     """
     check_seed(seed)
     subjects: list[Any] = list(encoders) if isinstance(encoders, list | tuple) else [encoders]
-    cards = [one if isinstance(one, TaskCard) else read_task(one) for one in tasks]
+    named: list[Any] = list(tasks) if isinstance(tasks, list | tuple) else [tasks]
+    cards = [one if isinstance(one, TaskCard) else read_task(one) for one in named]
     if not subjects or not cards:
         raise InputError(f"an exam needs encoders and tasks; got {len(subjects)} and {len(cards)}.")
+    if isinstance(shots, str) or not all(isinstance(one, int) and one > 0 for one in shots):
+        raise InputError("shots are whole numbers of 1 or more; got " + setting("shots", shots) + ".")
     if draws < 1:
         raise InputError("an exam needs at least 1 draw; got " + setting("draws", draws) + ".")
     if len({one.name for one in cards}) < len(cards):
         raise InputError("two of the tasks have one name. Name each task once.")
-    settings = ExamSettings(tuple(shots), draws, seed)
+    settings = ExamSettings(tuple(dict.fromkeys(shots)), draws, seed)
     folders = {one.name: task_folder(one, data) for one in cards}
     not_sat = {name: "its data are not there" for name, folder in folders.items() if folder is None}
     not_sat |= {one.name: "questions are not sat yet" for one in cards if one.kind == "questions"}
-    opened = {one.name: open_task(one, folders[one.name] or "", seed=seed) for one in cards if one.name not in not_sat}
-    for name, task in list(opened.items()):
-        if task.card.kind == "classes" and not judged_classes(task.test.labels, MIN_POSITIVES)[0]:
-            not_sat[name] = "no class has enough positive and negative patients among its test items"
-            del opened[name]
+    log, opened = ExamLog.of(out), {}
+    for one in cards:
+        if one.name in not_sat:
+            continue
+        try:
+            task = open_task(one, folders[one.name] or "", seed=seed)
+        except DataError as error:
+            not_sat[one.name] = str(error)
+            continue
+        if one.kind == "classes" and not judged_classes(task.test.labels, MIN_POSITIVES)[0]:
+            not_sat[one.name] = "no class has enough positive and negative patients among its test items"
+        else:
+            opened[one.name] = task
     if not opened:
         reasons = "; ".join(f"{name}: {why}" for name, why in not_sat.items())
         raise DataError(f"no task can be sat: {reasons}. Name a folder with a folder for each task.")
-    log = ExamLog.of(out)
     facts: dict[str, TaskFacts] = {}
     rows: list[ExamRow] = []
     notes: list[str] = []
     names: set[str] = set()
     with Progress(progress) as bar:
         bar.begin("exam, encoders x tasks", len(subjects) * len(opened))
-        for one in subjects:
-            subject = candidate(one, device=device, trust_python=trust_python)
+        for each in subjects:
+            subject = candidate(each, device=device, trust_python=trust_python)
             if subject.name in names:
                 raise InputError(f"two encoders are called {subject.name!r}. Name each once.")
             names.add(subject.name)

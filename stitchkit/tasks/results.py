@@ -27,6 +27,11 @@ def last_parts(names: Sequence[str]) -> dict[str, str]:
     return {one: part if parts.count(part) == 1 else one for one, part in last.items()}
 
 
+def shown_measure(metric: str, measures: Mapping[str, Any]) -> str:
+    """The measure of a task where a way has it; else the way's first, as few shots are judged by AUROC alone."""
+    return metric if metric in measures else next(iter(measures))
+
+
 @dataclass(frozen=True, slots=True)
 class ExamRow:
     """One encoder on one task in one way.
@@ -36,7 +41,7 @@ class ExamRow:
     encoder, task, way
         Names.
     measures
-        Measure -> value with its 95 % interval.
+        Measure -> value with its 95 % interval; of few shots the mean over draws, with the lowest and the highest draw.
     difference
         This way's measure of the task minus that of the probe, on the same items; None where there is none.
     """
@@ -163,12 +168,18 @@ class Exam(NotebookText):
         lines += [""] if lines else []
         for way in self.ways:
             names = [task for task in self.tasks if any(one.task == task and one.way == way for one in self.rows)]
-            cells = [[way, *(f"{name} ({self.tasks[name].metric})" for name in names)]]
+            shown = {
+                name: shown_measure(self.tasks[name].metric, next(
+                    one.measures for one in self.rows if (one.task, one.way) == (name, way)
+                ))
+                for name in names
+            }  # fmt: skip
+            cells = [[way, *(f"{name} ({shown[name]})" for name in names)]]
             for encoder in encoders:
                 of_tasks = [self.of(encoder, name, way) for name in names]
                 cells.append([
                     short[encoder],
-                    *("" if row is None else str(row.measures[self.tasks[name].metric])
+                    *("" if row is None else str(row.measures[shown[name]])
                       for name, row in zip(names, of_tasks, strict=True)),
                 ])  # fmt: skip
             lines += [*text_table(cells), ""]

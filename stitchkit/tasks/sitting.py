@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from stitchkit.core.anchors import AnchorSet
 from stitchkit.core.embeddings import Embeddings
 from stitchkit.core.items import Items
+from stitchkit.core.patients import count_patients
 from stitchkit.core.scores import Scores
 from stitchkit.embedding import embed
 from stitchkit.evaluation.fitted_pairs import audit_items
@@ -31,7 +32,8 @@ PROBE, NEAREST, LEAKING = "probe", "nearest items", "probe, leaking items in"
 STRENGTHS = tuple(np.geomspace(1e-5, 10, 20).tolist())  # scikit-learn's C of the probe
 SHOTS, DRAWS = (1, 5, 20), 10
 RECALL = (10, 200)
-EXPECTED = ("no patient has both", "no probe", "no metadata-only baseline")  # beginnings of notes on what is not asked
+UNWANTED = ("no patient has both", "no probe", "no metadata-only baseline")  # notes on what an exam does not ask for
+OF_ENCODERS = ("SHORTCUT", "LABEL MAP")  # beginnings of notes on the scores of one encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,11 @@ def sit(one: Candidate, task: TaskData, settings: ExamSettings, store: Any) -> S
         for which in PROMPTS:
             if (prompts := card.prompt_set(which)) is not None:
                 scored[f"zero-shot, {which}"] = zeroshot(one.alignment, one.text, prompts, store=store).scores(raw)
-    scored[NEAREST] = nearest_scores(learnt, train.labels, features)
-    columns = [name for name in task.labels.columns if name in train.labels.columns]
+    scored[NEAREST] = nearest_scores(learnt, train.labels, features, multiclass=card.multiclass)
     main, *others = scored
     result = evaluate(
         scored[main], task.labels, anchors=AnchorSet(learnt.ids, train.images, train.images, train.labels.groups),
-        items=_files(test.images), metadata=columns, others={name: scored[name] for name in others},
+        items=_files(test.images), metadata=card.metadata, others={name: scored[name] for name in others},
         multiclass=card.multiclass, name=main, seed=settings.seed, allow_leakage=True, progress=False,
     )  # fmt: skip
     rows = [
@@ -83,12 +84,20 @@ def sit(one: Candidate, task: TaskData, settings: ExamSettings, store: Any) -> S
         for row in result.methods if row.name not in (CHANCE, METADATA)
     ]  # fmt: skip
     judged = [label for label in card.classes if label not in result.not_judged]
-    rows += _few_shots(one, task, learnt, features, judged, settings)
+    few = _few_shots(one, task, learnt, features, judged, settings)
+    rows += few
     alike = {row.name: row.measures[card.metric].macro for row in result.methods if card.metric in row.measures}
-    notes = (*task.notes, *(note for note in result.notes if not note.startswith(EXPECTED)))
-    facts = TaskFacts(card.title, card.metric, len(train), len(test), result.patients, result.not_judged, notes,
+    every = [note for note in result.notes if not note.startswith(UNWANTED)]
+    own = [note for note in every if note.startswith(OF_ENCODERS) or "above chance" in note]
+    notes = [*task.notes, *(note for note in every if note not in own)]
+    if len(few) < len(settings.shots):
+        notes.append("few shots: a class has fewer training items than some of the shots, which were left out")
+    if _files(test.images) is None:
+        notes.append("images in memory were not compared for copies among training and test items")
+    facts = TaskFacts(card.title, card.metric, len(train), len(test), result.patients, result.not_judged, tuple(notes),
                       alike.get(CHANCE), alike.get(METADATA))  # fmt: skip
-    return Sitting(facts, tuple(rows), _map_leaks(one, task))
+    about = f"{one.name} on {card.name}: "
+    return Sitting(facts, tuple(rows), (*(about + note for note in own), *_map_leaks(one, task)))
 
 
 def _map_leaks(one: Candidate, task: TaskData) -> tuple[str, ...]:
@@ -96,6 +105,8 @@ def _map_leaks(one: Candidate, task: TaskData) -> tuple[str, ...]:
     if one.alignment is None:
         return ()
     test = task.test
+    if "pair" in one.alignment.record:
+        return (f"{one.name}: the items that the pair was trained on are not known, so that they were not compared",)
     notes = audit_items(one.alignment, test.images, test.labels.groups, allow=True)
     return tuple(f"{one.name} on {task.card.name}: {note}" for note in notes)
 
@@ -143,7 +154,8 @@ def _retrieve(one: Candidate, task: TaskData, store: Any) -> Sitting:
     """Retrieval of the texts by the images and back."""
     card, test = task.card, task.test
     notes = [*task.notes, "near duplicates in the gallery were not searched for"]
-    facts = TaskFacts(card.title, card.metric, len(task.train), len(test), None, {}, tuple(notes))
+    patients = count_patients(test.labels.groups)
+    facts = TaskFacts(card.title, card.metric, len(task.train), len(test), patients, {}, tuple(notes))
     if one.text is None or one.alignment is None or test.texts is None:
         return Sitting(facts, ())
     sides = [embed(encoder, items, store=store, progress=False)
@@ -154,5 +166,4 @@ def _retrieve(one: Candidate, task: TaskData, store: Any) -> Sitting:
         ExamRow(one.name, card.name, way, {f"recall@{k}": value for k, value in side.recall.items()})
         for way, side in (("images to texts", result.forward), ("texts to images", result.backward))
     ]
-    facts = replace(facts, patients=result.patients)
     return Sitting(facts, tuple(rows), tuple(f"{one.name} on {card.name}: {note}" for note in result.notes))

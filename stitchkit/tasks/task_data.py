@@ -64,6 +64,11 @@ def open_task(card: TaskCard, root: str | Path, *, seed: int = 0) -> TaskData:
         cohort = _with_classes(cohort, card)
     elif cohort.texts is None:
         raise DataError(f"the task {card.name!r} is about texts, and {cohort.name} was read without them.")
+    if lacking := [one for one in card.metadata if one not in cohort.labels.columns]:
+        raise DataError(
+            f"{cohort.name} has no column {lacking[0]!r} of 'metadata' in the card of {card.name!r}; it has "
+            f"{', '.join(cohort.labels.columns) or 'none'}. Correct the card, or the reader's settings."
+        )
     train, test = _division(cohort, card, seed)
     crossing = _crossing(train, test)
     notes = [f"LEAKAGE: {leak.what} ({leak.other}: {leak.source})" for leak in card.leaks if leak.other == ITSELF]
@@ -72,8 +77,8 @@ def open_task(card: TaskCard, root: str | Path, *, seed: int = 0) -> TaskData:
     if test.labels.groups is None:
         notes.append("patients are not known, so that those of training and test items may be the same")
     if crossing.any():
-        one = card.group or "patient"
-        notes.append(f"{counted(int(crossing.sum()), 'training item')} left out: a {one} of theirs has test items")
+        unit = card.group or "patient"
+        notes.append(f"{counted(int(crossing.sum()), 'training item')} left out: a test item is of the same {unit}")
     if not (~crossing).any():
         raise DataError(f"every training item of {card.name!r} is of a {card.group or 'patient'} that has test items.")
     return TaskData(card, train.take(~crossing), test, train.take(crossing), cohort.labels, tuple(notes))

@@ -67,6 +67,12 @@ def test_one_seed_tells_nothing_of_seeds():
     assert np.isnan([found.interval().low, found.p, found.error, found.detectable(2)]).all()
 
 
+def test_differences_that_are_rounding_are_none():
+    same = seeded_mean(np.array([1e-16, 2e-16]), np.array([1e-16, 3e-16]), 40)
+    assert np.isnan(same.interval().low)
+    assert np.isnan(same.detectable(2))
+
+
 @pytest.mark.parametrize(("value", "p"), [(0.2, np.nan), (0.0, 1.0)])
 def test_equal_values_have_neither_interval_nor_detectable_mean(value, p):
     same = seeded_mean(np.full(2, value), np.full(3, value), 40)

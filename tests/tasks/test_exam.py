@@ -13,6 +13,7 @@ from PIL import Image
 import stitchkit as sk
 from stitchkit.core.errors import DataError, InputError, UnknownNameError
 from stitchkit.datasets.phantoms import FINDINGS, make_phantoms
+from stitchkit.reports.exam_page import write_exam
 from stitchkit.tasks import exam as exam_file
 from stitchkit.tasks.cards import read_task
 from stitchkit.tasks.exam import exam
@@ -30,6 +31,7 @@ header = "path,text,patient,split"
 layout = "table"
 classes = {classes}
 metric = "auroc"
+metadata = ["age"]
 prompts = "phantom"
 [reader]
 text = "text"
@@ -126,6 +128,62 @@ def test_another_encoder_setting_or_label_sits_anew(sat, films, monkeypatch):
             exam(tasks=[card], data=data, out=out, store=None, progress=False, **settings)
 
 
+def test_a_card_whose_measure_few_shots_do_not_have_is_printed_and_drawn(films, tmp_path):
+    """Nodule or none, judged by accuracy, of which the nearest items have the vote of the twenty."""
+    data, _ = films
+    lines = (data / "films" / "manifest.csv").read_text().splitlines()
+    place = tmp_path / "two"
+    shutil.copytree(data / "films", place)
+    heading = lines[0].split(",")
+    at = heading.index("nodule")
+    rows = list(csv.reader(lines[1:]))
+    with (place / "manifest.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "patient", "split", "nodule", "none"])
+        table.writerows([row[0], row[2], row[3], row[at], 1 - int(row[at])] for row in rows)
+    card = tmp_path / "two.toml"
+    text = CARD.replace("{classes}", '["nodule", "none"]').replace(
+        'metric = "auroc"', 'metric = "accuracy"\nmulticlass = true'
+    )
+    for gone in ('prompts = "phantom"\n', 'text = "text"\n', 'columns = ["age"]\n', 'metadata = ["age"]\n'):
+        text = text.replace(gone, "")
+    card.write_text(text.replace('name = "films"', 'name = "two"'))
+    result = exam("demo:general", card, tmp_path, shots=(1, 90), draws=2, store=None, progress=False)
+    assert "two (accuracy)" in str(result)
+    assert "two (auroc)" in str(result)
+    assert any("fewer training items than some of the shots" in note for note in result.tasks["two"].notes)
+    page = write_exam(result.to_dict(), tmp_path / "page").read_text("utf-8")
+    assert "accuracy" in page
+    vectors = sk.embed(sk.load_encoder("demo:general"), sk.read_cohort("table", place, **read_task(card).reader).images,
+                       store=None, progress=False)  # fmt: skip
+    units = vectors.vectors / np.linalg.norm(vectors.vectors, axis=1, keepdims=True)
+    truth, train = np.asarray([int(row[at]) for row in rows]), np.arange(2, 140)
+    right = []
+    for row in range(140, 240):
+        near = units[train] @ units[row]
+        nearest = np.argsort(-near)[:20]
+        weights = np.exp(near[nearest] / 0.07)
+        right.append((weights @ truth[train][nearest] > weights.sum() / 2) == truth[row])
+    measured = result.of("demo:general", "two", "nearest items").measures["accuracy"].value
+    assert measured == pytest.approx(np.mean(right), abs=1e-9)
+
+
+@pytest.mark.parametrize("shots", ["5", [0], [1.5]])
+def test_shots_are_whole_numbers(films, shots):
+    data, card = films
+    with pytest.raises(InputError, match="shots are whole numbers"):
+        exam("demo:general", [card], data, shots=shots)
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_the_work(films, tmp_path):
+    data, card = films
+    (tmp_path / "results.json").write_text('{"sittings": {"a": {"rows": 3}}}')
+    with pytest.raises(DataError, match="holds no results of an exam"):
+        exam("none:such", [card], data, out=tmp_path)
+    with pytest.raises(InputError, match="is a file"):
+        exam("none:such", [card], data, out=tmp_path / "results.json")
+
+
 def test_other_pixels_under_the_same_ids_sit_anew(films, tmp_path):
     from stitchkit.tasks.candidates import candidate
     from stitchkit.tasks.exam_log import ExamLog
@@ -195,6 +253,8 @@ def test_mistakes_are_named_before_an_encoder_is_loaded(films, tmp_path):
         exam("demo:general", [card, card], data)
     with pytest.raises(InputError, match="needs encoders and tasks"):
         exam([], [card], data)
+    with pytest.raises(DataError, match="has no column 'weight'"):
+        exam("none:such", [changed(card, tmp_path, ('metadata = ["age"]', 'metadata = ["weight"]'))], data)
     lacking = changed(card, tmp_path, ('classes = ["', 'classes = ["gout", "'), ('prompts = "phantom"\n', ""))
     with pytest.raises(DataError, match="has no class 'gout'"):
         exam("none:such", [lacking], data)

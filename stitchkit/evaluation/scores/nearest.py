@@ -17,8 +17,8 @@ ROWS = 1024  # test items whose similarities are in memory at once
 
 
 def nearest_scores(
-    train: Embeddings, labels: Labels, test: Embeddings, *, neighbours: int = NEIGHBOURS,
-    temperature: float = TEMPERATURE,
+    train: Embeddings, labels: Labels, test: Embeddings, *, multiclass: bool = False,
+    neighbours: int = NEIGHBOURS, temperature: float = TEMPERATURE,
 ) -> Scores:  # fmt: skip
     """Share of each class among the nearest training items of each test item, weighed by their cosines.
 
@@ -28,6 +28,8 @@ def nearest_scores(
         Vectors of one space.
     labels
         Labels of the training items, by id. Neighbours whose label of a class is not known do not count for it.
+    multiclass
+        Exactly one class applies to an item. Default: False
     neighbours
         Nearest items that count, by cosine. Default: 20
     temperature
@@ -36,7 +38,8 @@ def nearest_scores(
     Returns
     -------
     Scores
-        Margins: the share of the class among the neighbours minus its share among all training items, (m, c).
+        Margins (m, c): the share of the class among the neighbours; of classes that do not exclude each other minus its
+        share among all training items.
 
     Raises
     ------
@@ -62,14 +65,14 @@ def nearest_scores(
         of_class = np.einsum("ik,ikc->ic", weights, present[rows])
         total = np.einsum("ik,ikc->ic", weights, known[rows].astype(float))
         share = np.divide(of_class, total, out=np.tile(prior, (len(rows), 1)), where=total > 0)
-        values[start : start + ROWS] = share - prior
+        values[start : start + ROWS] = share if multiclass else share - prior
     return Scores(values, "margin", test.ids, labels.classes)
 
 
 def few_shot_scores(
     train: Embeddings, labels: Labels, test: Embeddings, shots: int, draw: int, *, multiclass: bool, seed: int = 0
 ) -> Scores | None:
-    """Cosine with the mean of a few labelled items of each class, minus that with the mean of as many others.
+    """Cosine with the mean of a few labelled items of each class, minus that with the mean of others.
 
     Parameters
     ----------
