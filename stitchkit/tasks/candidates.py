@@ -46,7 +46,7 @@ class Candidate:
 
     @property
     def fingerprint(self) -> Mapping[str, str | None]:
-        """What decides the candidate's scores: fingerprints of its encoders and of its map."""
+        """Fingerprints of its encoders and of its map, which decide its scores; None for a part that has none."""
         fingerprints = {"images": self.encoder.space.fingerprint}
         if self.text is not None:
             fingerprints["texts"] = self.text.space.fingerprint
@@ -55,7 +55,7 @@ class Candidate:
         return fingerprints
 
     def features(self, vectors: Embeddings) -> Embeddings:
-        """What probes read: the encoder's own vectors, or those behind the map of a stitched one."""
+        """Vectors that probes read: the encoder's own, or those behind the map of a stitched one."""
         if not self.is_stitched or self.alignment is None:
             return vectors
         try:

@@ -40,13 +40,13 @@ def exam(
     Each task is sat by zero-shot with the task's prompts (and, beside them, those of the benchmark's authors), a linear
     probe whose strength is chosen by grouped validation inside the training items, the nearest training items, and a
     few labelled items; retrieval tasks both ways. Training items whose patient has test items are left out; a probe
-    with them stands beside, as what the leak would have given.
+    with them stands beside, which shows what the leak would give.
 
     Parameters
     ----------
     encoders
-        One or several: names of image encoders, stitched folders (as ``pathlib.Path``, or the text of one), encoders,
-        stitched models. Half of a pair (``#modality=image``) has its other half to read the prompts.
+        One or several: names of image encoders, paths of stitched folders, encoders, stitched
+        models. Half of a pair (``#modality=image``) has its other half to read the prompts.
     tasks
         Names of shipped task cards, paths of cards, or cards.
     data
@@ -74,7 +74,7 @@ def exam(
     InputError
         For no encoder or task, two of one name, or settings out of range.
     DataError
-        If no task has data, or the set of one is not as its card says.
+        If no task can be run. Sets that are not as their cards say are named in the result, and not run.
 
     References
     ----------

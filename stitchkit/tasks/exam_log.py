@@ -31,7 +31,7 @@ RESULTS = "results.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ExamLog:
-    """Sittings by a key of all that decides them: fingerprints, card, items with their labels, and settings.
+    """Sittings by a key of all that decides them: fingerprints, card, prompts, items, labels and settings.
 
     Parameters
     ----------
